@@ -1,0 +1,1 @@
+//! May this user run this?

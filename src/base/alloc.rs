@@ -1,0 +1,1 @@
+//! The global allocator: jemalloc, with every usable byte counted.

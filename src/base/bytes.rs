@@ -1,0 +1,1 @@
+//! Case-blind comparison and other small byte-string tools.

@@ -1,0 +1,1 @@
+//! KEYS-style glob patterns, in bounded time.

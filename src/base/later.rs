@@ -1,0 +1,1 @@
+//! Drops big values on a background thread.

@@ -1,0 +1,1 @@
+//! LZF, the compression of RDB strings and of inner list nodes.

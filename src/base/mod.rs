@@ -1,0 +1,11 @@
+//! Leaves: time, randomness, numbers, patterns, hashes, the allocator. This room knows no key, no client and no command.
+
+pub mod alloc;
+pub mod bytes;
+pub mod glob;
+pub mod hash;
+pub mod later;
+pub mod lzf;
+pub mod num;
+pub mod rng;
+pub mod time;

@@ -1,0 +1,1 @@
+//! All clients: LIST, KILL, PAUSE.

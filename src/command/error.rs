@@ -1,0 +1,1 @@
+//! Every error text that goes to the wire.

@@ -1,0 +1,1 @@
+//! DEL, RENAME, COPY and other commands on keys of any type.

@@ -1,0 +1,1 @@
+//! The PUBLISH and SUBSCRIBE families.

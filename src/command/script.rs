@@ -1,0 +1,1 @@
+//! The EVAL and FUNCTION families.

@@ -1,0 +1,1 @@
+//! FLUSHALL, TIME, DEBUG, MEMORY and other commands on the server.

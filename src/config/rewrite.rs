@@ -1,0 +1,1 @@
+//! CONFIG REWRITE: changed lines replaced, comments kept.

@@ -1,0 +1,1 @@
+//! Every directive, one row: kind, range, default, live or start-only.

@@ -1,0 +1,1 @@
+//! The log: one order, one offset, append and read.

@@ -1,0 +1,1 @@
+//! Commands from elsewhere: a log read back.

@@ -1,0 +1,1 @@
+//! Park, serve, time out.

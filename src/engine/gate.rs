@@ -1,0 +1,1 @@
+//! The ordered list of small checks before a command runs.

@@ -1,0 +1,1 @@
+//! Sweep, evict, ticks.

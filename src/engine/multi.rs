@@ -1,0 +1,1 @@
+//! MULTI and EXEC.

@@ -1,0 +1,1 @@
+//! EVAL as a `Caller`.

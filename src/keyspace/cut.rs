@@ -1,0 +1,1 @@
+//! A point-in-time walk over all shards while writers go on (D9).

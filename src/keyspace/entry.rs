@@ -1,0 +1,1 @@
+//! One key: header, deadline, key and value in one allocation (D4).

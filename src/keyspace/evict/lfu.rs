@@ -1,0 +1,1 @@
+//! Least frequently used: the logarithmic counter with decay.

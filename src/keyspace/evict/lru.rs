@@ -1,0 +1,1 @@
+//! Least recently used, approximated by samples.

@@ -1,0 +1,1 @@
+//! The shortest time to live first.

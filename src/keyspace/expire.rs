@@ -1,0 +1,1 @@
+//! Expiry on touch and by the wheel.

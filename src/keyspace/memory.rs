@@ -1,0 +1,1 @@
+//! How much memory is used, and what eviction compares with the limit.

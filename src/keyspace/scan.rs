@@ -1,0 +1,1 @@
+//! Cursors that survive growth and shrinking.

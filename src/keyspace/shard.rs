@@ -1,0 +1,1 @@
+//! One shard: its part of every database, its bytes, waiters and deadlines.

@@ -1,0 +1,1 @@
+//! The hash table: extendible hashing over cache-line buckets (D3). Nothing else knows its shape.

@@ -1,0 +1,1 @@
+//! The lock set of a running command: read, write, insert, remove.

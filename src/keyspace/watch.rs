@@ -1,0 +1,1 @@
+//! Dirty marks for WATCH.

@@ -1,0 +1,3 @@
+//! The `larder` binary: argv to configuration to node to server, and nothing else.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Everything one process owns, built once, passed by reference; no globals.

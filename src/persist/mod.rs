@@ -1,0 +1,3 @@
+//! Bytes on disk and in DUMP payloads.
+
+pub mod rdb;

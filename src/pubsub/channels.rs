@@ -1,0 +1,1 @@
+//! Subscribers of exact names and of shard channels.

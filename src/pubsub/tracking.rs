@@ -1,0 +1,1 @@
+//! Client-side caching: who remembers which key.

@@ -1,0 +1,1 @@
+//! The reply writer for RESP2 and RESP3.

@@ -1,0 +1,1 @@
+//! An owned reply tree, for scripts and tests.

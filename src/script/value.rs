@@ -1,0 +1,1 @@
+//! RESP to Lua and back.

@@ -1,0 +1,1 @@
+//! Argument trees for COMMAND DOCS.

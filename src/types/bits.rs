@@ -1,0 +1,1 @@
+//! Bit operations over the bytes of a string.

@@ -1,0 +1,1 @@
+//! Geohash cells, distances and areas.

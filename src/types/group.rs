@@ -1,0 +1,1 @@
+//! Consumer groups of a stream: pending entries and consumers.

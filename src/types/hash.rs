@@ -1,0 +1,1 @@
+//! The hash: fields to values, each field with an optional deadline.

@@ -1,0 +1,1 @@
+//! The list: one listpack while small, a chain of packed nodes beyond.

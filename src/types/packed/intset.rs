@@ -1,0 +1,1 @@
+//! The intset: a small sorted set of integers in one allocation.

@@ -1,0 +1,1 @@
+//! The listpack: a small sequence of strings and integers in one allocation.

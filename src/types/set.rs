@@ -1,0 +1,1 @@
+//! The set: integers, a listpack, or a table.

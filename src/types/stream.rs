@@ -1,0 +1,1 @@
+//! The stream: entries by id in packed blocks.

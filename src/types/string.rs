@@ -1,0 +1,1 @@
+//! What a string key holds, and the pure operations on it.

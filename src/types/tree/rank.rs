@@ -1,0 +1,1 @@
+//! An order-statistics B+ tree.

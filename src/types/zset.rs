@@ -1,0 +1,1 @@
+//! The sorted set: members by score, by name and by rank.

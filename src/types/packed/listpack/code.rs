@@ -1,0 +1,291 @@
+//! Encoding, decoding and checking the entries of a listpack.
+//!
+//! Functions take the whole listpack and the offset of an entry. They index checked slices, so that bytes which never
+//! passed [`validate`] could give nonsense or a panic but no read outside the buffer.
+
+use super::{COUNT_UNKNOWN, Item, LISTPACK_BYTES_MAX, LpValue, Malformed};
+
+/// Total bytes and count.
+pub(super) const HEADER_BYTES: usize = 6;
+/// An empty listpack: header and end mark.
+pub(super) const MIN_BYTES: usize = HEADER_BYTES + 1;
+/// The mark behind the last entry.
+pub(super) const END: u8 = 0xFF;
+
+const STR_6: u8 = 0b1000_0000;
+const INT_13: u8 = 0b1100_0000;
+const STR_12: u8 = 0b1110_0000;
+const STR_32: u8 = 0xF0;
+const INT_16: u8 = 0xF1;
+const INT_24: u8 = 0xF2;
+const INT_32: u8 = 0xF3;
+const INT_64: u8 = 0xF4;
+
+/// A new entry in the pieces that go into the buffer: encoding (with an integer's value), string bytes, backlen.
+pub(super) struct Entry<'a> {
+    head: [u8; 9],
+    head_len: u8,
+    back: [u8; 5],
+    back_len: u8,
+    text: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn of(item: Item<'a>) -> Entry<'a> {
+        let (int, text) = match item {
+            Item::Int(int) => (Some(int), &[][..]),
+            Item::Bytes(bytes) => match parse_int(bytes) {
+                Some(int) => (Some(int), &[][..]),
+                None => (None, bytes),
+            },
+        };
+        let mut head = [0; 9];
+        let head_len = match int {
+            Some(int) => encode_int(int, &mut head),
+            None => encode_text_len(text.len(), &mut head),
+        };
+        let (back, back_len) = encode_backlen(head_len + text.len());
+        Entry { head, head_len: head_len as u8, back, back_len: back_len as u8, text }
+    }
+
+    pub(super) fn parts(&self) -> [&[u8]; 3] {
+        [&self.head[..self.head_len as usize], self.text, &self.back[..self.back_len as usize]]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.head_len as usize + self.text.len() + self.back_len as usize
+    }
+}
+
+/// The count field of the header.
+pub(super) fn count(bytes: &[u8]) -> u16 {
+    u16::from_le_bytes([bytes[4], bytes[5]])
+}
+
+/// The offset behind the entry at `at`: that of the next one or of the end mark.
+#[inline]
+pub(super) fn after(bytes: &[u8], at: usize) -> usize {
+    let (head, text) = extent(bytes, at);
+    let body = head + text;
+    at + body + backlen_size(body)
+}
+
+/// The offset of the entry that ends where `at` begins.
+#[inline]
+pub(super) fn before(bytes: &[u8], at: usize) -> Option<usize> {
+    if at <= HEADER_BYTES {
+        return None;
+    }
+    let body = decode_backlen(bytes, at)?;
+    Some(at - body - backlen_size(body))
+}
+
+/// The value of the entry at `at`.
+#[inline]
+pub(super) fn value(bytes: &[u8], at: usize) -> LpValue<'_> {
+    let first = bytes[at];
+    if first < 0x80 {
+        return LpValue::Int(first as i64);
+    }
+    let (head, text) = extent(bytes, at);
+    if first < INT_13 || (STR_12..=STR_32).contains(&first) {
+        return LpValue::Str(&bytes[at + head..at + head + text]);
+    }
+    LpValue::Int(wide_int(&bytes[at..at + head]))
+}
+
+/// An integer of more than one byte, `entry` being its encoding and value.
+fn wide_int(entry: &[u8]) -> i64 {
+    match *entry {
+        [high, low] => {
+            let bits = ((high & 0x1F) as u16) << 8 | low as u16;
+            ((bits << 3) as i16 >> 3) as i64
+        }
+        [_, a, b] => i16::from_le_bytes([a, b]) as i64,
+        [_, a, b, c] => (i32::from_le_bytes([0, a, b, c]) >> 8) as i64,
+        [_, a, b, c, d] => i32::from_le_bytes([a, b, c, d]) as i64,
+        [_, a, b, c, d, e, f, g, h] => i64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
+    }
+}
+
+/// The bytes of an entry's encoding (with an integer's value) and of its string. The end mark and the unused encodings
+/// count as one byte.
+#[inline]
+fn extent(bytes: &[u8], at: usize) -> (usize, usize) {
+    let first = bytes[at];
+    match first {
+        0..STR_6 => (1, 0),
+        STR_6..INT_13 => (1, (first & 0x3F) as usize),
+        INT_13..STR_12 => (2, 0),
+        STR_12..STR_32 => (2, ((first & 0x0F) as usize) << 8 | bytes[at + 1] as usize),
+        STR_32 => (5, u32::from_le_bytes([bytes[at + 1], bytes[at + 2], bytes[at + 3], bytes[at + 4]]) as usize),
+        INT_16 => (3, 0),
+        INT_24 => (4, 0),
+        INT_32 => (5, 0),
+        INT_64 => (9, 0),
+        _ => (1, 0),
+    }
+}
+
+/// See [`super::Listpack::find_from`].
+pub(super) fn find(bytes: &[u8], from: usize, needle: &[u8], skip: usize) -> Option<usize> {
+    let int = parse_int(needle);
+    let mut at = from;
+    let mut to_skip = 0;
+    loop {
+        let first = *bytes.get(at)?;
+        if first == END {
+            return None;
+        }
+        let (head, text) = extent(bytes, at);
+        if to_skip > 0 {
+            to_skip -= 1;
+        } else {
+            let equal = match (first < INT_13 && first >= STR_6) || (STR_12..=STR_32).contains(&first) {
+                true => text == needle.len() && bytes[at + head..at + head + text] == *needle,
+                false => int.is_some_and(|int| value(bytes, at) == LpValue::Int(int)),
+            };
+            if equal {
+                return Some(at);
+            }
+            to_skip = skip;
+        }
+        let body = head + text;
+        at += body + backlen_size(body);
+    }
+}
+
+/// Checks foreign bytes: total, end mark, count, and every entry from both sides.
+pub(super) fn validate(bytes: &[u8]) -> Result<(), Malformed> {
+    let len = bytes.len();
+    if !(MIN_BYTES..=LISTPACK_BYTES_MAX).contains(&len) || bytes[len - 1] != END {
+        return Err(Malformed);
+    }
+    if u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize != len {
+        return Err(Malformed);
+    }
+    let (mut at, mut entries) = (HEADER_BYTES, 0usize);
+    while at < len - 1 {
+        at = validate_entry(bytes, at).ok_or(Malformed)?;
+        entries += 1;
+    }
+    let told = count(bytes);
+    (told == COUNT_UNKNOWN || told as usize == entries).then_some(()).ok_or(Malformed)
+}
+
+/// The offset behind a sound entry that ends before the end mark.
+fn validate_entry(bytes: &[u8], at: usize) -> Option<usize> {
+    let end = bytes.len() - 1;
+    let first = bytes[at];
+    let head = match first {
+        0..INT_13 => 1,
+        INT_13..STR_32 => 2,
+        STR_32 => 5,
+        INT_16..=INT_64 => extent(bytes, at).0,
+        _ => return None,
+    };
+    if head > end - at {
+        return None;
+    }
+    let (head, text) = extent(bytes, at);
+    let body = head + text;
+    let next = at + body + backlen_size(body);
+    (next <= end && decode_backlen(bytes, next) == Some(body)).then_some(next)
+}
+
+fn encode_int(int: i64, out: &mut [u8; 9]) -> usize {
+    let bytes = int.to_le_bytes();
+    let (mark, width) = match int {
+        0..=127 => {
+            out[0] = int as u8;
+            return 1;
+        }
+        -4096..=4095 => {
+            out[0] = INT_13 | (int >> 8) as u8 & 0x1F;
+            out[1] = int as u8;
+            return 2;
+        }
+        -0x8000..=0x7FFF => (INT_16, 2),
+        -0x80_0000..=0x7F_FFFF => (INT_24, 3),
+        -0x8000_0000..=0x7FFF_FFFF => (INT_32, 4),
+        _ => (INT_64, 8),
+    };
+    out[0] = mark;
+    out[1..1 + width].copy_from_slice(&bytes[..width]);
+    1 + width
+}
+
+fn encode_text_len(len: usize, out: &mut [u8; 9]) -> usize {
+    if len < 64 {
+        out[0] = STR_6 | len as u8;
+        1
+    } else if len < 4096 {
+        out[0] = STR_12 | (len >> 8) as u8;
+        out[1] = len as u8;
+        2
+    } else {
+        let len = u32::try_from(len).expect("a listpack stays far below 4 GiB");
+        out[0] = STR_32;
+        out[1..5].copy_from_slice(&len.to_le_bytes());
+        5
+    }
+}
+
+/// The bytes that a backlen of `body` takes. The limits from two bytes on are one lower than they need be, as in every
+/// listpack written so far.
+#[inline]
+fn backlen_size(body: usize) -> usize {
+    match body {
+        0..=127 => 1,
+        128..16_383 => 2,
+        16_383..2_097_151 => 3,
+        2_097_151..268_435_455 => 4,
+        _ => 5,
+    }
+}
+
+fn encode_backlen(body: usize) -> ([u8; 5], usize) {
+    let size = backlen_size(body);
+    let mut out = [0; 5];
+    for (i, byte) in out[..size].iter_mut().enumerate() {
+        let group = (body >> (7 * (size - 1 - i))) as u8 & 0x7F;
+        *byte = if i == 0 { group } else { group | 0x80 };
+    }
+    (out, size)
+}
+
+/// Reads the backlen that ends before `end`, from right to left. None if it has no end within five bytes.
+fn decode_backlen(bytes: &[u8], end: usize) -> Option<usize> {
+    let mut body = 0;
+    for i in 0..5 {
+        let byte = *bytes.get(end.checked_sub(1 + i)?)?;
+        body |= ((byte & 0x7F) as usize) << (7 * i);
+        if byte & 0x80 == 0 {
+            return Some(body);
+        }
+    }
+    None
+}
+
+/// The integer that `text` is in canonical decimal form: no sign but one `-`, no leading zero, no `-0`.
+pub(super) fn parse_int(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    match digits {
+        [b'0'] if !negative => return Some(0),
+        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
+        _ => return None,
+    }
+    let mut magnitude = 0u64;
+    for &digit in digits {
+        let value = digit.wrapping_sub(b'0');
+        if value > 9 {
+            return None;
+        }
+        magnitude = magnitude * 10 + value as u64;
+    }
+    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
+}

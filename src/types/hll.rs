@@ -1,1 +1,0 @@
-//! HyperLogLog over the bytes of a string, in Redis' own sparse and dense layouts.

@@ -5,6 +5,7 @@ pub mod bytes;
 pub mod glob;
 pub mod hash;
 pub mod later;
+pub mod longdouble;
 pub mod lzf;
 pub mod num;
 pub mod rng;

@@ -1,1 +1,123 @@
 //! The clock: real, or moved by hand in tests. Nothing else in the crate asks the system what time it is.
+//!
+//! A clock is cheap to clone and its clones agree. *Unix* time is what deadlines of keys and replies are made of; it
+//! may jump when the system's clock is set. *Monotonic* time never goes back and measures how long things take; its
+//! zero is the start of the clock. [`Clock::cached_ms`] is Unix time as of the last [`Clock::tick`], for places that
+//! want it a million times a second and do not mind a few milliseconds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// A source of time.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    source: Arc<Source>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Real { start: Instant, cached_ms: AtomicI64 },
+    Manual { unix_us: AtomicI64, monotonic_us: AtomicU64 },
+}
+
+impl Clock {
+    /// The system's time.
+    pub fn real() -> Self {
+        let source = Source::Real { start: Instant::now(), cached_ms: AtomicI64::new(system_us() / 1000) };
+        Clock { source: Arc::new(source) }
+    }
+
+    /// A clock that stands at `unix_ms` until it is moved.
+    pub fn manual(unix_ms: i64) -> Self {
+        let source = Source::Manual { unix_us: AtomicI64::new(unix_ms * 1000), monotonic_us: AtomicU64::new(0) };
+        Clock { source: Arc::new(source) }
+    }
+
+    /// Microseconds since 1970.
+    pub fn now_us(&self) -> i64 {
+        match &*self.source {
+            Source::Real { .. } => system_us(),
+            // Relaxed here and below: a clock orders nothing but itself.
+            Source::Manual { unix_us, .. } => unix_us.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Milliseconds since 1970.
+    pub fn now_ms(&self) -> i64 {
+        self.now_us() / 1000
+    }
+
+    /// Microseconds since the clock was made; never goes back.
+    pub fn monotonic_us(&self) -> u64 {
+        match &*self.source {
+            Source::Real { start, .. } => start.elapsed().as_micros() as u64,
+            Source::Manual { monotonic_us, .. } => monotonic_us.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Milliseconds since 1970 as of the last [`Clock::tick`]; exact on a manual clock.
+    pub fn cached_ms(&self) -> i64 {
+        match &*self.source {
+            Source::Real { cached_ms, .. } => cached_ms.load(Ordering::Relaxed),
+            Source::Manual { .. } => self.now_ms(),
+        }
+    }
+
+    /// Renews [`Clock::cached_ms`] and returns it. A timer calls this every few milliseconds.
+    pub fn tick(&self) -> i64 {
+        let now = self.now_ms();
+        if let Source::Real { cached_ms, .. } = &*self.source {
+            cached_ms.store(now, Ordering::Relaxed);
+        }
+        now
+    }
+
+    /// Moves a manual clock forward, Unix and monotonic time alike. A real clock stays as it is.
+    pub fn advance_ms(&self, ms: u64) {
+        if let Source::Manual { unix_us, monotonic_us } = &*self.source {
+            unix_us.fetch_add(ms as i64 * 1000, Ordering::Relaxed);
+            monotonic_us.fetch_add(ms * 1000, Ordering::Relaxed);
+        }
+    }
+
+    /// Sets a manual clock's Unix time, as an operator sets the system's: monotonic time does not notice.
+    pub fn set_ms(&self, unix_ms: i64) {
+        if let Source::Manual { unix_us, .. } = &*self.source {
+            unix_us.store(unix_ms * 1000, Ordering::Relaxed);
+        }
+    }
+}
+
+fn system_us() -> i64 {
+    // A system clock before 1970 counts backwards from there.
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_micros() as i64,
+        Err(before) => -(before.duration().as_micros() as i64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_stands_until_moved() {
+        let clock = Clock::manual(5000);
+        let twin = clock.clone();
+        assert_eq!((clock.now_ms(), clock.now_us(), clock.monotonic_us()), (5000, 5_000_000, 0));
+        clock.advance_ms(7);
+        assert_eq!((twin.now_ms(), twin.monotonic_us(), twin.cached_ms()), (5007, 7000, 5007));
+        twin.set_ms(100);
+        assert_eq!((clock.now_ms(), clock.monotonic_us()), (100, 7000));
+    }
+
+    #[test]
+    fn a_real_clock_goes_on() {
+        let clock = Clock::real();
+        let before = clock.monotonic_us();
+        assert!(clock.tick() > 1_700_000_000_000);
+        assert!(clock.monotonic_us() >= before);
+        assert!(clock.cached_ms() <= clock.now_ms());
+    }
+}

@@ -148,7 +148,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("--- log of the server, pid {} ---\n{}---", self.pid(), tail(&self.log(), 60));
+            eprintln!("--- log of the server, pid {} ---\n{}---", self.pid(), tail(&self.log(), 12));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

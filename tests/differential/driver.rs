@@ -1,0 +1,255 @@
+//! Plays sequences to both servers, compares, shrinks what differs, and reports all of it at the end.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use crate::Family;
+use crate::compare::agree;
+use crate::differences;
+use crate::grammar::{Command, Grammar};
+use crate::support::client::{Client, Frame, Value, typed};
+use crate::support::random::{Random, seed};
+use crate::support::server::{Server, larder, oracle};
+use crate::support::transcript::words;
+
+/// Commands of a sequence between two rounds of probes, and rounds in a sequence.
+const COMMANDS_PER_ROUND: usize = 24;
+const ROUNDS: usize = 3;
+/// Sequences per family and protocol unless `DIFF_SEQUENCES` says otherwise.
+const SEQUENCES: u64 = 60;
+/// A report stops growing here; the first findings are what one repairs first.
+const FINDINGS: usize = 40;
+/// Requests in flight at once, so that pipelines are part of the test.
+const BATCH: usize = 12;
+
+/// Runs the family's sequences in one protocol; fails with everything found.
+pub fn run(family: &Family, protocol: u8) {
+    let first_seed = seed("DIFF_SEED", 1);
+    let sequences = seed("DIFF_SEQUENCES", SEQUENCES);
+    println!("{} in RESP{protocol}: DIFF_SEED={first_seed} DIFF_SEQUENCES={sequences}", family.name);
+    let mut pair = Pair::start(protocol);
+    let grammar = Grammar::of(family);
+    let mut findings: BTreeMap<String, String> = BTreeMap::new();
+    for number in 0..sequences {
+        let sequence = generate(family, &grammar, first_seed.wrapping_add(number));
+        let Some(mismatch) = pair.play(&sequence) else { continue };
+        if let Some((sequence, mismatch)) = pair.shrink(sequence, mismatch) {
+            findings.entry(mismatch.label()).or_insert_with(|| report(&sequence, &mismatch, first_seed + number));
+        }
+        if findings.len() == FINDINGS {
+            break;
+        }
+    }
+    findings.values().for_each(|finding| println!("{finding}"));
+    assert!(findings.is_empty(), "{} in RESP{protocol}: {} findings", family.name, findings.len());
+}
+
+/// The sequence that belongs to a seed.
+fn generate(family: &Family, grammar: &Grammar, seed: u64) -> Vec<Command> {
+    let mut random = Random::new(seed);
+    let mut sequence: Vec<Command> = family.setup.iter().map(|line| words(line).expect("a setup line")).collect();
+    for _ in 0..ROUNDS {
+        let round = sequence.len() + COMMANDS_PER_ROUND;
+        while sequence.len() < round {
+            sequence.extend(grammar.generate(&mut random));
+        }
+        for key in (1..=6).map(|number| format!("k{number}")) {
+            for probe in family.probes {
+                let words = probe.split(' ').map(|word| if word == "key" { key.as_str() } else { word });
+                sequence.push(words.map(|word| word.as_bytes().to_vec()).collect());
+            }
+        }
+    }
+    sequence
+}
+
+/// Where two servers answered otherwise.
+struct Mismatch {
+    at: usize,
+    command: Command,
+    ours: Result<Frame, String>,
+    theirs: Result<Frame, String>,
+}
+
+impl Mismatch {
+    /// Findings with the same label are taken for the same mistake.
+    fn label(&self) -> String {
+        let name = self.command.first().map(|name| String::from_utf8_lossy(name).to_ascii_uppercase());
+        let gist = |reply: &Result<Frame, String>| match reply {
+            Ok(Frame { value: Value::Error(text), .. }) => String::from_utf8_lossy(text).chars().take(24).collect(),
+            Ok(Frame { raw, .. }) => raw.iter().take(1).map(|byte| char::from(*byte)).collect(),
+            Err(_) => "closed".to_owned(),
+        };
+        format!("{} | {} | {}", name.unwrap_or_default(), gist(&self.ours), gist(&self.theirs))
+    }
+}
+
+fn report(sequence: &[Command], mismatch: &Mismatch, seed: u64) -> String {
+    let show = |reply: &Result<Frame, String>| match reply {
+        Ok(frame) => cut(&frame.raw.escape_ascii().to_string()),
+        Err(error) => format!("no reply: {error}"),
+    };
+    let commands: String = sequence.iter().map(|command| format!("  {}\n", typed(command))).collect();
+    format!("seed {seed}:\n{commands}    ours   {}\n    theirs {}\n\n", show(&mismatch.ours), show(&mismatch.theirs))
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(600) {
+        Some((at, _)) => format!("{}... ({} characters)", &text[..at], text.len()),
+        None => text.to_owned(),
+    }
+}
+
+/// The two servers, each with one connection.
+struct Pair {
+    ours: Side,
+    theirs: Side,
+}
+
+struct Side {
+    server: Server,
+    client: Client,
+    protocol: u8,
+    start: fn() -> Server,
+}
+
+impl Pair {
+    fn start(protocol: u8) -> Self {
+        Pair { ours: Side::start(protocol, || larder().start()), theirs: Side::start(protocol, || oracle().start()) }
+    }
+
+    /// Plays a sequence on an empty keyspace up to the first difference.
+    fn play(&mut self, sequence: &[Command]) -> Option<Mismatch> {
+        self.ours.reset();
+        self.theirs.reset();
+        for (number, batch) in sequence.chunks(BATCH).enumerate() {
+            let ours = self.ours.play(batch);
+            let theirs = self.theirs.play(batch);
+            for (offset, command) in batch.iter().enumerate() {
+                let (ours, theirs) = (&ours[offset], &theirs[offset]);
+                let same = match (ours, theirs) {
+                    (Ok(ours), Ok(theirs)) => {
+                        agree(command, ours, theirs) || differences::known(command, &ours.value, &theirs.value)
+                    }
+                    (Err(_), Err(_)) => return None,
+                    _ => false,
+                };
+                if !same {
+                    let (ours, theirs) = (ours.clone(), theirs.clone());
+                    return Some(Mismatch { at: number * BATCH + offset, command: command.clone(), ours, theirs });
+                }
+            }
+        }
+        None
+    }
+
+    /// Leaves out commands as long as the difference stays. Nothing when it does not come again: then the clock
+    /// stood between the two servers.
+    fn shrink(&mut self, mut sequence: Vec<Command>, mut mismatch: Mismatch) -> Option<(Vec<Command>, Mismatch)> {
+        sequence.truncate(mismatch.at + 1);
+        mismatch = self.play(&sequence)?;
+        sequence.truncate(mismatch.at + 1);
+        let mut step = sequence.len() / 2;
+        while step > 0 {
+            let mut at = 0;
+            while at + step < sequence.len() {
+                let shorter: Vec<Command> = [&sequence[..at], &sequence[at + step..]].concat();
+                match self.play(&shorter).filter(|found| found.command == mismatch.command) {
+                    Some(found) => {
+                        sequence = shorter;
+                        sequence.truncate(found.at + 1);
+                        mismatch = found;
+                    }
+                    None => at += step,
+                }
+            }
+            step /= 2;
+        }
+        Some((sequence, mismatch))
+    }
+}
+
+impl Side {
+    fn start(protocol: u8, start: fn() -> Server) -> Self {
+        let server = start();
+        let client = server.connect();
+        let mut side = Side { server, client, protocol, start };
+        side.configure();
+        side
+    }
+
+    /// Limits that keep a wrong offset from asking for gigabytes, and the encoding of sets that 7.0 has.
+    fn configure(&mut self) {
+        self.client.run("CONFIG SET proto-max-bulk-len 1048576");
+        self.client.run("CONFIG SET set-max-listpack-entries 0");
+    }
+
+    /// An empty keyspace and a fresh session, whatever the last sequence left behind.
+    fn reset(&mut self) {
+        if !self.server.is_alive() {
+            self.server = (self.start)();
+            self.client = self.server.connect();
+            self.configure();
+        }
+        self.client = self.server.connect();
+        self.client.run("FLUSHALL");
+        if self.protocol == 3 {
+            self.client.run("HELLO 3");
+        }
+    }
+
+    /// One reply per command; after an error of the connection, that error for all the rest.
+    fn play(&mut self, batch: &[Command]) -> Vec<Result<Frame, String>> {
+        let mut replies: Vec<Result<Frame, String>> = Vec::new();
+        for run in batch.chunk_by(|one, other| !is_walk(one) && !is_walk(other)) {
+            let result = match is_walk(&run[0]) {
+                true => self.walk(&run[0]).map(|frame| replies.push(Ok(frame))),
+                false => self.pipeline(run, &mut replies),
+            };
+            if let Err(error) = result {
+                replies.resize(batch.len(), Err(error.to_string()));
+                break;
+            }
+        }
+        replies
+    }
+
+    fn pipeline(&mut self, run: &[Command], replies: &mut Vec<Result<Frame, String>>) -> io::Result<()> {
+        let bytes: Vec<u8> = run.iter().flat_map(|command| crate::support::client::request(command)).collect();
+        self.client.send_raw(&bytes)?;
+        for _ in run {
+            replies.push(Ok(self.client.receive()?));
+        }
+        Ok(())
+    }
+
+    /// `WALK SCAN ..` and `WALK HSCAN key ..`: calls until the cursor is 0 again; all elements as one array.
+    fn walk(&mut self, command: &Command) -> io::Result<Frame> {
+        let cursor_at = if command[1].eq_ignore_ascii_case(b"SCAN") { 1 } else { 2 };
+        let mut cursor = b"0".to_vec();
+        let mut elements: Vec<Value> = Vec::new();
+        loop {
+            let mut call = command[1..].to_vec();
+            call.insert(cursor_at.min(call.len()), cursor);
+            self.client.send(&call)?;
+            let frame = self.client.receive()?;
+            let Value::Array(parts) = &frame.value else { return Ok(frame) };
+            let [Value::Bulk(next), Value::Array(found)] = parts.as_slice() else { return Ok(frame) };
+            let pairs = !matches!(call[0].to_ascii_uppercase().as_slice(), b"SCAN" | b"SSCAN");
+            elements.extend(found.chunks(if pairs { 2 } else { 1 }).map(|element| Value::Array(element.to_vec())));
+            if next == b"0" {
+                elements.sort_by_key(ToString::to_string);
+                elements.dedup();
+                return Ok(Frame {
+                    raw: Value::Array(elements.clone()).to_string().into_bytes(),
+                    value: Value::Array(elements),
+                });
+            }
+            cursor = next.clone();
+        }
+    }
+}
+
+fn is_walk(command: &Command) -> bool {
+    command.len() > 1 && command[0] == b"WALK"
+}

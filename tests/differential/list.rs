@@ -1,0 +1,41 @@
+//! Lists.
+
+use crate::{Family, words};
+
+pub const FAMILY: Family = Family {
+    name: "list",
+    setup: words::SETUP,
+    probes: &["TYPE key", "OBJECT ENCODING key", "LRANGE key 0 -1"],
+    words: |_, _| None,
+    commands: &[
+        "3x LPUSH key elem+",
+        "4x RPUSH key elem+",
+        "RPUSH key val+",
+        "LPUSHX key elem+",
+        "RPUSHX key elem+",
+        "2x LPOP key [count]",
+        "2x RPOP key [count]",
+        "LLEN key",
+        "2x LRANGE key idx idx",
+        "2x LINDEX key idx",
+        "2x LSET key idx elem",
+        "2x LINSERT key ( BEFORE | AFTER ) elem elem",
+        "2x LREM key signedcount elem",
+        "LTRIM key idx idx",
+        "3x LPOS key elem { [RANK rank] [COUNT count] [MAXLEN count] }",
+        "2x LMOVE key key ( LEFT | RIGHT ) ( LEFT | RIGHT )",
+        "RPOPLPUSH key key",
+        "2x LMPOP numkeys key+ ( LEFT | RIGHT ) [COUNT count]",
+        "LMPOP 2 key key ( LEFT | RIGHT ) [COUNT count]",
+        "!BLPOP key+ timeout",
+        "!BRPOP key+ timeout",
+        "!BLMOVE key key ( LEFT | RIGHT ) ( LEFT | RIGHT ) timeout",
+        "!BRPOPLPUSH key key timeout",
+        "!BLMPOP timeout 2 key key ( LEFT | RIGHT ) [COUNT count]",
+        "!BLMPOP timeout numkeys key+ ( LEFT | RIGHT ) [COUNT count]",
+        "!MULTI;BLPOP key key 0;BLMOVE same key LEFT RIGHT 0;BLMPOP 0 1 key LEFT;EXEC",
+        "DEL key",
+        "COPY key key REPLACE",
+        "SORT key ALPHA",
+    ],
+};

@@ -1,0 +1,41 @@
+//! Sets.
+
+use crate::{Family, words};
+
+pub const FAMILY: Family = Family {
+    name: "set",
+    setup: words::SETUP,
+    probes: &["TYPE key", "OBJECT ENCODING key", "SMEMBERS key", "SCARD key"],
+    words: |_, _| None,
+    commands: &[
+        "3x SADD key member+",
+        "3x SADD key int+",
+        "2x SREM key member+",
+        "SREM key int",
+        "SCARD key",
+        "SMEMBERS key",
+        "2x SISMEMBER key member",
+        "2x SMISMEMBER key member+",
+        "2x SMOVE key key member",
+        "2x SINTER key+",
+        "2x SUNION key+",
+        "2x SDIFF key+",
+        "SINTERSTORE key key+",
+        "SUNIONSTORE key key+",
+        "SDIFFSTORE key key+",
+        "2x SINTERCARD numkeys key+ [LIMIT count]",
+        "SINTERCARD 2 key key [LIMIT signedcount]",
+        "!SPOP key;DEL same",
+        "!SPOP key count;DEL same",
+        "!SPOP key 100",
+        "!SPOP key -1",
+        "!SPOP key 'abc'",
+        "!SRANDMEMBER key",
+        "!SRANDMEMBER key signedcount",
+        "!SRANDMEMBER key 100",
+        "!SRANDMEMBER key -9223372036854775808",
+        "!SRANDMEMBER key 'abc'",
+        "DEL key",
+        "COPY key key REPLACE",
+    ],
+};

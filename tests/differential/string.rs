@@ -1,0 +1,42 @@
+//! Strings and counters.
+
+use crate::{Family, words};
+
+pub const FAMILY: Family = Family {
+    name: "string",
+    setup: words::SETUP,
+    probes: &["TYPE key", "OBJECT ENCODING key", "GET key", "PTTL key"],
+    words: |_, _| None,
+    commands: &[
+        "4x SET key val { [NX | XX] [GET] [EX ttl | PX ms | EXAT ts | PXAT tms | KEEPTTL] }",
+        "2x GET key",
+        "GETDEL key",
+        "2x GETEX key [EX ttl | PX ms | EXAT ts | PXAT tms | PERSIST | KEEPTTL]",
+        "GETSET key val",
+        "SETNX key val",
+        "SETEX key ttl val",
+        "PSETEX key ms val",
+        "APPEND key val",
+        "STRLEN key",
+        "2x GETRANGE key idx idx",
+        "SUBSTR key idx idx",
+        "2x SETRANGE key off val",
+        "2x INCR key",
+        "DECR key",
+        "2x INCRBY key int",
+        "2x DECRBY key int",
+        "2x INCRBYFLOAT key float",
+        "SET key int",
+        "SET key float",
+        "MGET key+",
+        "MSET ( key val )+",
+        "MSETNX ( key val )+",
+        "LCS key key { [LEN] [IDX] [MINMATCHLEN count] [WITHMATCHLEN] }",
+        "LCS key key IDX",
+        "DEL key",
+        "EXPIRE key ttl",
+        "SETBIT key bitoff bit",
+        "NOSUCHCOMMAND odd odd",
+        "OBJECT REFCOUNT key",
+    ],
+};

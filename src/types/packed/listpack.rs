@@ -23,7 +23,7 @@ mod code;
 mod tests;
 mod value;
 
-pub use value::LpValue;
+pub use value::{LpValue, Needle};
 
 use crate::types::packed::thin::{Thin, TotalBytes};
 use code::{Entry, HEADER_BYTES, MIN_BYTES};
@@ -78,6 +78,11 @@ impl Listpack {
     pub fn from_bytes(bytes: &[u8]) -> Result<Listpack, Malformed> {
         code::validate(bytes)?;
         Ok(Listpack { bytes: Thin::new(bytes) })
+    }
+
+    /// Takes bytes that came out of [`Listpack::as_bytes`] unchanged, without checking them again.
+    pub fn from_own_bytes(bytes: &[u8]) -> Listpack {
+        Listpack { bytes: Thin::new(bytes) }
     }
 
     /// The bytes as RDB and DUMP carry them.

@@ -56,3 +56,26 @@ impl<'a> LpValue<'a> {
         matches!(self, LpValue::Str([]))
     }
 }
+
+/// Bytes to compare many values with: what integer they are is found out once.
+#[derive(Clone, Copy, Debug)]
+pub struct Needle<'a> {
+    bytes: &'a [u8],
+    int: Option<i64>,
+}
+
+impl<'a> Needle<'a> {
+    /// Looks for `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Needle<'a> {
+        Needle { bytes, int: super::code::parse_int(bytes) }
+    }
+
+    /// Whether `value` is what is looked for.
+    #[inline]
+    pub fn is(&self, value: LpValue<'_>) -> bool {
+        match value {
+            LpValue::Int(int) => self.int == Some(int),
+            LpValue::Str(bytes) => self.bytes == bytes,
+        }
+    }
+}

@@ -8,7 +8,7 @@ use super::{REGISTERS, RUN_BITS};
 pub(super) type Histogram = [u32; 64];
 
 /// 1 / (2 ln 2).
-const ALPHA_INFINITY: f64 = 0.721_347_520_444_481_703_680;
+const ALPHA_INFINITY: f64 = 0.721_347_520_444_481_7;
 
 /// The estimated number of distinct elements.
 pub(super) fn cardinality(histogram: &Histogram) -> u64 {

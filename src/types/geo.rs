@@ -1,1 +1,0 @@
-//! Geohash cells, distances and areas.

@@ -8,6 +8,7 @@ mod directory;
 pub mod member;
 pub mod page;
 pub mod rank;
+pub mod slots;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -36,9 +36,3 @@ pub trait Page: Clone + Default {
 pub fn has_bit(hash: u64, bit: u32) -> bool {
     (hash << bit) >> 63 == 1
 }
-
-/// The size a vector of bytes is best given for `need` bytes: jemalloc's classes, four to a doubling.
-pub fn size_class(need: usize) -> usize {
-    let step = (need.next_power_of_two() / 8).max(16);
-    need.next_multiple_of(step)
-}

@@ -480,7 +480,8 @@ fn trim<T>(vec: &mut Vec<T>, step: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::tree::testing::Dice;
+    use crate::base::rng::Rng;
+    use crate::types::tree::testing::{dice, seeds};
 
     /// A wrong shape fails here, not in a far-off answer.
     fn check<const CAP: usize>(tree: &RankTree<u32, CAP>) {
@@ -508,7 +509,7 @@ mod tests {
         assert!(leaves.iter().all(|depth| *depth == leaves[0]));
     }
 
-    fn compare<const CAP: usize>(tree: &RankTree<u32, CAP>, model: &[u32], dice: &mut Dice) {
+    fn compare<const CAP: usize>(tree: &RankTree<u32, CAP>, model: &[u32], dice: &mut Rng) {
         assert_eq!(tree.len(), model.len());
         assert!(tree.iter().eq(model));
         let rank = dice.below(model.len() as u64 + 2) as usize;
@@ -522,7 +523,7 @@ mod tests {
     }
 
     fn random_walk<const CAP: usize>(seed: u64) {
-        let mut dice = Dice::new(seed);
+        let mut dice = dice(seed);
         let (mut tree, mut model) = (RankTree::<u32, CAP>::new(), Vec::new());
         let mut old = None;
         for round in 0..3000 {
@@ -553,7 +554,7 @@ mod tests {
 
     #[test]
     fn a_random_walk_agrees_with_a_sorted_vector() {
-        for seed in Dice::seeds(4) {
+        for seed in seeds(4) {
             random_walk::<4>(seed);
             random_walk::<5>(seed);
             random_walk::<16>(seed);

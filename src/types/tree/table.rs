@@ -223,7 +223,8 @@ fn cursor_of(hash: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::tree::testing::Dice;
+    use crate::base::rng::Rng;
+    use crate::types::tree::testing::{dice, seeds};
     use std::collections::{BTreeMap, BTreeSet};
 
     /// Numbers that are their own hashes, few to a page.
@@ -274,16 +275,16 @@ mod tests {
         table.settle(hash);
     }
 
-    fn hash(dice: &mut Dice) -> u64 {
+    fn hash(dice: &mut Rng) -> u64 {
         match dice.below(8) {
             0 => dice.below(32),           // deep: all leading bits equal
             1 => dice.below(32) << 59,     // shallow
             2 => u64::MAX - dice.below(4), // the other end
-            _ => dice.next() & 0xFFF0_0000_0000_0000,
+            _ => dice.next_u64() & 0xFFF0_0000_0000_0000,
         }
     }
 
-    fn check(table: &Small, model: &BTreeSet<u64>, dice: &mut Dice) {
+    fn check(table: &Small, model: &BTreeSet<u64>, dice: &mut Rng) {
         assert_eq!(table.len(), model.len());
         assert_eq!(table.pages().map(Page::len).sum::<usize>(), model.len());
         assert_eq!(table.heap_bytes(), table.counted_bytes());
@@ -297,8 +298,8 @@ mod tests {
 
     #[test]
     fn a_random_walk_agrees_with_a_set() {
-        for seed in Dice::seeds(6) {
-            let mut dice = Dice::new(seed);
+        for seed in seeds(6) {
+            let mut dice = dice(seed);
             let (mut table, mut model) = (Small::new(), BTreeSet::new());
             let mut old = (table.clone(), model.clone());
             for round in 0..3000 {
@@ -310,7 +311,7 @@ mod tests {
                     }
                 } else {
                     let victim = model.range(probe..).next().copied();
-                    for hash in victim {
+                    if let Some(hash) = victim {
                         model.remove(&hash);
                         remove(&mut table, hash);
                     }
@@ -341,10 +342,10 @@ mod tests {
 
     #[test]
     fn a_scan_reports_what_stays_exactly_once_while_others_come_and_go() {
-        for seed in Dice::seeds(10) {
-            let mut dice = Dice::new(seed);
+        for seed in seeds(10) {
+            let mut dice = dice(seed);
             let mut table = Small::new();
-            let stay: BTreeSet<u64> = (0..200).map(|_| dice.next() | 1).collect();
+            let stay: BTreeSet<u64> = (0..200).map(|_| dice.next_u64() | 1).collect();
             stay.iter().for_each(|hash| insert(&mut table, *hash));
             let (mut others, mut seen, mut cursor) = (BTreeSet::new(), BTreeMap::<u64, u32>::new(), 0);
             loop {
@@ -355,7 +356,7 @@ mod tests {
                     break;
                 }
                 for _ in 0..dice.below(40) {
-                    let hash = dice.next() & !1;
+                    let hash = dice.next_u64() & !1;
                     if others.insert(hash) {
                         insert(&mut table, hash);
                     }
@@ -372,8 +373,8 @@ mod tests {
     #[test]
     fn a_scan_of_count_items_reports_no_more() {
         let mut table = Small::new();
-        let mut dice = Dice::new(7);
-        (0..500).for_each(|_| insert(&mut table, dice.next()));
+        let mut dice = dice(7);
+        (0..500).for_each(|_| insert(&mut table, dice.next_u64()));
         let (mut cursor, mut total) = (0, 0);
         loop {
             let mut reported = 0;

@@ -40,6 +40,9 @@ struct Leaf<P> {
     page: P,
 }
 
+/// A leaf on its way to a new segment, with its number of items.
+type Moving<P> = Option<(Arc<Leaf<P>>, u32)>;
+
 /// Two `Arc` counters.
 const ARC_BYTES: usize = 2 * size_of::<usize>();
 
@@ -261,7 +264,7 @@ impl<P: Page> Segment<P> {
 
     /// Splits this segment by its first bit: keeps the half where it is 0.
     fn split(&mut self) -> Self {
-        let mut all: Vec<Option<(Arc<Leaf<P>>, u32)>> =
+        let mut all: Vec<Moving<P>> =
             self.leaves.drain(..).zip(self.lens.drain(..)).map(Some).collect();
         let halves = self.index.split_at(self.index.len() / 2);
         let (depth, bits) = (self.depth + 1, self.bits - 1);
@@ -270,7 +273,7 @@ impl<P: Page> Segment<P> {
         right
     }
 
-    fn from_half(depth: u32, bits: u32, slots: &[u16], all: &mut [Option<(Arc<Leaf<P>>, u32)>]) -> Self {
+    fn from_half(depth: u32, bits: u32, slots: &[u16], all: &mut [Moving<P>]) -> Self {
         let mut half =
             Self { depth, bits, index: Vec::with_capacity(slots.len()), leaves: Vec::new(), lens: Vec::new() };
         for slot in slots {

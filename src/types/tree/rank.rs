@@ -84,7 +84,7 @@ impl<K: Ord + Clone, const CAP: usize> RankTree<K, CAP> {
 
     fn grow_root(&mut self, low: K, right: Arc<Node<K>>) {
         let left = std::mem::replace(&mut self.root, Arc::new(Node::Leaf(Vec::new())));
-        let right_len = right.len();
+        let right_len = right.keys();
         let mut inner = Inner { lows: Vec::new(), counts: Vec::new(), kids: Vec::new() };
         inner.lows.extend([low.clone(), low]);
         inner.counts.extend([self.len - right_len, right_len]);
@@ -243,7 +243,7 @@ type Split<K> = Option<(K, Arc<Node<K>>)>;
 
 impl<K: Ord + Clone> Node<K> {
     /// Keys below this node.
-    fn len(&self) -> usize {
+    fn keys(&self) -> usize {
         match self {
             Node::Leaf(keys) => keys.len(),
             Node::Inner(inner) => inner.counts.iter().sum(),
@@ -265,7 +265,7 @@ impl<K: Ord + Clone> Node<K> {
                 let kid = inner.lows[1..].partition_point(|low| *low <= key);
                 inner.counts[kid] += 1;
                 let (low, right) = Node::insert::<CAP>(&mut inner.kids[kid], key, bytes)?;
-                let right_len = right.len();
+                let right_len = right.keys();
                 inner.counts[kid] -= right_len;
                 inner.insert::<CAP>(kid + 1, (low, right_len, right), bytes)
             }

@@ -264,8 +264,7 @@ impl<P: Page> Segment<P> {
 
     /// Splits this segment by its first bit: keeps the half where it is 0.
     fn split(&mut self) -> Self {
-        let mut all: Vec<Moving<P>> =
-            self.leaves.drain(..).zip(self.lens.drain(..)).map(Some).collect();
+        let mut all: Vec<Moving<P>> = self.leaves.drain(..).zip(self.lens.drain(..)).map(Some).collect();
         let halves = self.index.split_at(self.index.len() / 2);
         let (depth, bits) = (self.depth + 1, self.bits - 1);
         let right = Self::from_half(depth, bits, halves.1, &mut all);

@@ -8,7 +8,7 @@
 //! when what is about to be added would pass `list-max-listpack-size`, and a listpack again when removals leave one
 //! packed node of at most half that limit.
 //!
-//! A copy is cheap: [`List::share`] copies the listpack or one pointer, and a later change copies only the runs and the
+//! A clone is cheap: it copies the listpack or one pointer, and a later change copies only the runs and the
 //! node it touches. So a snapshot, COPY, or freeing a huge list elsewhere costs the keyspace nothing.
 
 mod chain;
@@ -90,12 +90,12 @@ pub enum Side {
 }
 
 /// What a list key holds. An empty list is legal here; the keyspace does not keep one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct List {
     form: Form,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Form {
     Packed(Listpack),
     Chain(Arc<Chain>),
@@ -154,15 +154,6 @@ impl List {
             Form::Packed(_) => 1,
             Form::Chain(chain) => chain.node_count(),
         }
-    }
-
-    /// A copy that costs one small allocation or one counter, whatever the length.
-    pub fn share(&self) -> List {
-        let form = match &self.form {
-            Form::Packed(lp) => Form::Packed(lp.clone()),
-            Form::Chain(chain) => Form::Chain(chain.clone()),
-        };
-        List { form }
     }
 
     /// Converts a listpack to a chain if `count` more elements of `bytes` in sum would pass the limit. Commands that add

@@ -193,7 +193,9 @@ impl Chain {
         let Some((at, offset)) = self.locate(index) else { return };
         if !self.node(at).is_plain() && !limits.is_large(value.len()) {
             self.edit(at, |lp| {
-                lp.seek(offset as i64).map(|pos| lp.replace(pos, value));
+                if let Some(pos) = lp.seek(offset as i64) {
+                    lp.replace(pos, value);
+                }
             });
             self.squeeze(at, limits);
         } else if self.slot(at).len == 1 {

@@ -129,7 +129,7 @@ fn it_is_a_deque_of_strings() {
         let shape = shapes[seed as usize % shapes.len()];
         let (mut list, mut model) = (List::new(), VecDeque::new());
         for n in 0..250 {
-            let (copy, copied) = (list.share(), model.clone());
+            let (copy, copied) = (list.clone(), model.clone());
             step(&mut rng, &mut list, &mut model, &shape);
             let why = format!("seed {seed} step {n} {shape:?}");
             check(&list, &model, &why);
@@ -162,7 +162,7 @@ fn long_rows_of_nodes_split_and_shrink() {
         model.insert(at, value);
     }
     check(&list, &model, "after inserting");
-    let copy = list.share();
+    let copy = list.clone();
     list.delete_range(100, 1900, &shape);
     model.drain(100..2000);
     check(&list, &model, "after deleting");

@@ -1,7 +1,8 @@
 //! Everything one process owns, built once, passed by reference; no globals.
 
 use crate::acl::Acl;
-use crate::base::rng::Rng;
+use crate::base::later::Later;
+use crate::base::rng::{Rng, secret_hex};
 use crate::base::time::Clock;
 use crate::client::registry::Registry;
 use crate::config::Config;
@@ -41,7 +42,7 @@ pub struct Node {
     /// Counters.
     pub stats: Stats,
     /// The clock.
-    pub clock: Arc<Clock>,
+    pub clock: Clock,
     /// The script token: its holder alone may wait for shards while holding some.
     pub token: Mutex<()>,
     /// CLIENT PAUSE; changed only inside `Txn::all`.
@@ -56,13 +57,17 @@ pub struct Node {
 
 impl Node {
     /// A node with this configuration; `commands` is the number of commands that statistics are kept of.
-    pub fn new(config: Arc<Config>, clock: Arc<Clock>, commands: usize) -> Node {
+    ///
+    /// # Errors
+    /// The background thread cannot be started.
+    pub fn new(config: Arc<Config>, clock: Clock, commands: usize) -> std::io::Result<Node> {
         let mut rng = Rng::from_entropy();
         let workers = config.workers();
         let shards = (workers * 4).max(16);
-        let keyspace = Keyspace::new(shards, config.databases.get() as usize, clock.clone(), rng.next_u64());
-        let run_id = (0..40).map(|_| char::from(b"0123456789abcdef"[rng.below(16) as usize])).collect();
-        Node {
+        let later = Later::start()?;
+        let databases = config.databases.get() as usize;
+        let keyspace = Keyspace::new(shards, databases, clock.clone(), later, rng.next_u64());
+        Ok(Node {
             keyspace,
             log: effect::Log::default(),
             clients: Registry::default(),
@@ -75,9 +80,9 @@ impl Node {
             token: Mutex::new(()),
             pause: RwLock::default(),
             generation: AtomicU64::new(0),
-            run_id,
+            run_id: secret_hex(40),
             config,
-        }
+        })
     }
 
     /// Whether a command is to wait now: until when.

@@ -49,7 +49,7 @@ impl<'e> Apply<'e> {
         self.engine.call(&mut txn, &mut self.session, known, args, &mut reply, Origin::Log, &mut unit);
         let ready = self.engine.commit(txn, unit);
         self.engine.serve_ready(ready);
-        let bytes = reply.to_vec();
+        let bytes = reply.take();
         if bytes.first() == Some(&b'-') { Err(failed(&bytes[1..])) } else { Ok(()) }
     }
 }

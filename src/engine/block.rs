@@ -179,15 +179,14 @@ impl Engine {
         if !ticket.begin() {
             return Served::No;
         }
-        let errors = reply.errors();
-        let outcome = self.call(txn, &mut session, known, Argv::new(&slices), &mut reply, Origin::Served, &mut unit);
+        let (outcome, failed) = self.call(txn, &mut session, known, Argv::new(&slices), &mut reply, Origin::Served, &mut unit);
         // A key that this command cannot use (another type) lets it wait on, unless it asked to be told.
-        let unusable = reply.errors() > errors && !ticket.on_gone;
+        let unusable = failed && !ticket.on_gone;
         if matches!(outcome, Outcome::Block(_)) || unusable {
             ticket.release();
             return Served::No;
         }
-        *sleeper.sleep.reply.lock() = Some(reply.to_vec());
+        *sleeper.sleep.reply.lock() = Some(reply.take());
         ticket.finish();
         sleeper.client.mailbox.ring();
         ready.extend(self.publish(txn, unit));

@@ -29,8 +29,7 @@ impl Engine {
         self.feed_monitors(session, known, argv.all());
         self.prepare(&mut txn, session, known);
         let mut unit = Unit::default();
-        let failed = reply.errors();
-        let outcome = self.call(&mut txn, session, known, argv, reply, Origin::Client, &mut unit);
+        let (outcome, failed) = self.call(&mut txn, session, known, argv, reply, Origin::Client, &mut unit);
         let flow = match outcome {
             Outcome::Done => Flow::Next,
             Outcome::Sleep(ms) => Flow::Sleep(ms),
@@ -42,7 +41,7 @@ impl Engine {
         if !ready.is_empty() {
             self.serve_ready(ready);
         }
-        self.account(session, known, argv.all(), started, reply.errors() > failed);
+        self.account(session, known, argv.all(), started, failed);
         flow
     }
 
@@ -82,7 +81,7 @@ impl Engine {
             && self.node.paused(true, txn.now_ms()).is_some();
     }
 
-    /// Runs a handler; an error becomes its reply. What it changed is added to `unit`.
+    /// Runs a handler; an error becomes its reply. What it changed is added to `unit`. Also says whether it failed.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn call<'k>(
         &'k self,
@@ -93,13 +92,12 @@ impl Engine {
         reply: &mut Reply,
         origin: Origin,
         unit: &mut Unit,
-    ) -> Outcome {
+    ) -> (Outcome, bool) {
         let Run::Handler(handler) = known.command.run else {
             self.error(session, &Error::Text("ERR This command is not allowed here"), reply);
-            return Outcome::Done;
+            return (Outcome::Done, true);
         };
         let mark = reply.mark();
-        let errors = reply.errors();
         let dirty = txn.dirty();
         let mut ctx = Ctx {
             args: argv,
@@ -119,18 +117,13 @@ impl Engine {
         match result {
             Ok(Outcome::Block(block)) if !matches!(origin, Origin::Client | Origin::Served) => {
                 reply_timeout(block.on_timeout, reply);
-                Outcome::Done
+                (Outcome::Done, false)
             }
-            Ok(outcome) => {
-                if reply.errors() > errors {
-                    self.node.stats.count_error(session.client.worker, b"ERR");
-                }
-                outcome
-            }
+            Ok(outcome) => (outcome, false),
             Err(error) => {
                 reply.truncate(mark);
                 self.error(session, &error, reply);
-                Outcome::Done
+                (Outcome::Done, true)
             }
         }
     }
@@ -191,17 +184,11 @@ impl Engine {
             return;
         }
         let us = self.node.clock.now_us();
-        let source = if session.client.marks.any(Marks::LUA) {
-            "lua"
-        } else if session.client.marks.any(Marks::UNIX) {
-            session.client.addr.as_str()
-        } else {
-            session.client.addr.as_str()
-        };
+        let source = if session.client.marks.any(Marks::LUA) { "lua" } else { session.client.addr.as_str() };
         let mut line = format!("+{}.{:06} [{} {}]", us / 1_000_000, us % 1_000_000, session.db, source).into_bytes();
         for arg in argv {
             line.push(b' ');
-            crate::base::bytes::repr(arg, &mut line);
+            crate::base::bytes::push_quoted(&mut line, arg);
         }
         line.extend_from_slice(b"\r\n");
         monitors.iter().for_each(|m| m.push(&line));
@@ -221,5 +208,5 @@ pub(super) fn reply_timeout(kind: TimeoutReply, reply: &mut Reply) {
 pub(super) fn timeout_bytes(block: &Block, proto: Proto) -> Vec<u8> {
     let mut reply = Reply::new(proto);
     reply_timeout(block.on_timeout, &mut reply);
-    reply.to_vec()
+    reply.take()
 }

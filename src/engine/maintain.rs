@@ -26,6 +26,14 @@ impl Engine {
         swept.more
     }
 
+    /// Whether a key or a field of one shard has a deadline. A busy shard counts as one that has.
+    pub fn has_deadlines(&self, shard: usize) -> bool {
+        match self.node.keyspace.try_lock(shard) {
+            Some(shard) => shard.dbs.iter().any(|db| db.volatile + db.volatile_fields > 0),
+            None => true,
+        }
+    }
+
     /// Evicts until memory is below the limit; false when it cannot be brought there.
     pub fn make_room(&self) -> bool {
         let keyspace = &self.node.keyspace;

@@ -112,7 +112,7 @@ impl Engine {
     ) -> Flow {
         let started = self.node.clock.monotonic_ns();
         self.feed_monitors(session, known, argv.all());
-        let failed = reply.errors();
+        let errors = self.node.stats.worker(session.client.worker).errors.get();
         match op {
             EngineOp::Multi => self.begin_multi(session, reply),
             EngineOp::Exec => self.exec_multi(session, reply),
@@ -121,7 +121,7 @@ impl Engine {
             EngineOp::Unwatch => self.unwatch(session, reply),
             EngineOp::Reset => self.reset(session, reply),
         }
-        self.account(session, known, argv.all(), started, reply.errors() > failed);
+        self.account(session, known, argv.all(), started, self.node.stats.worker(session.client.worker).errors.get() > errors);
         Flow::Next
     }
 

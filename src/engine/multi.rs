@@ -208,23 +208,28 @@ impl Engine {
         let slices: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
         let argv = Argv::new(&slices);
         let started = self.node.clock.monotonic_ns();
-        let failed = reply.errors();
+        let mut failed = true;
         self.feed_monitors(session, known, &slices);
         match known.command.run {
-            Run::Engine(EngineOp::Unwatch) => reply.ok(),
+            Run::Engine(EngineOp::Unwatch) => {
+                failed = false;
+                reply.ok();
+            }
             Run::Engine(_) | Run::Container => {
                 self.error(session, &gate::NOAUTH, reply);
             }
             Run::Handler(_) => {
                 txn.select(session.db);
                 self.prepare(txn, session, known);
-                match self.call(txn, session, known, argv, reply, Origin::Exec, unit) {
+                let (outcome, error) = self.call(txn, session, known, argv, reply, Origin::Exec, unit);
+                failed = error;
+                match outcome {
                     Outcome::Block(block) => reply_timeout(block.on_timeout, reply),
                     Outcome::Done | Outcome::Sleep(_) => {}
                     Outcome::Shutdown => session.closing = true,
                 }
             }
         }
-        self.account(session, known, &slices, started, reply.errors() > failed);
+        self.account(session, known, &slices, started, failed);
     }
 }

@@ -23,13 +23,13 @@ pub use change::{Changes, Class, Event};
 pub use entry::Entry;
 pub use txn::{Deadline, Txn, Typed, WrongType};
 
+use crate::base::later::Later;
 use crate::base::rng::Rng;
 use crate::base::time::Clock;
 use crossbeam_utils::CachePadded;
 use namespace::Namespace;
 use parking_lot::{Mutex, MutexGuard};
 use shard::Shard;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// What somebody outside listens to. Read once at the start of a transaction; changed only while all shards are held,
@@ -61,8 +61,10 @@ pub struct Keyspace {
     /// Raised whenever names move between keys without a change to each (RENAME, SWAPDB): a walk over all keys that
     /// finds it moved walks again.
     pub names_moved: AtomicU64,
+    /// Frees big values in the background.
+    pub later: Later,
     /// The clock.
-    pub clock: Arc<Clock>,
+    pub clock: Clock,
 }
 
 /// The guard of one shard.
@@ -70,10 +72,10 @@ pub type Guard<'k> = MutexGuard<'k, Shard>;
 
 impl Keyspace {
     /// An empty keyspace of `shards` (rounded up to a power of two, at least 1) with `databases` databases.
-    pub fn new(shards: usize, databases: usize, clock: Arc<Clock>, seed: u64) -> Keyspace {
+    pub fn new(shards: usize, databases: usize, clock: Clock, later: Later, seed: u64) -> Keyspace {
         let now_ms = clock.now_ms();
         let count = shards.max(1).next_power_of_two();
-        let mut seeds = Rng::seeded(seed);
+        let mut seeds = Rng::from_seed(seed);
         Keyspace {
             shards: (0..count)
                 .map(|_| CachePadded::new(Mutex::new(Shard::new(databases, seeds.next_u64(), now_ms))))
@@ -84,6 +86,7 @@ impl Keyspace {
             not_counted: memory::NotCounted::default(),
             dirty: AtomicU64::new(0),
             names_moved: AtomicU64::new(0),
+            later,
             clock,
         }
     }

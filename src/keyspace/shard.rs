@@ -73,7 +73,7 @@ impl Shard {
             watch: WatchMap::default(),
             waiters: WaiterMap::default(),
             counters: Counters::default(),
-            rng: Rng::seeded(seed),
+            rng: Rng::from_seed(seed),
             epoch: false,
             cut: None,
         }

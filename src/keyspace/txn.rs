@@ -16,7 +16,6 @@ use super::evict;
 use super::shard::Shard;
 use super::{Guard, Keyspace};
 use crate::base::hash::key_hash;
-use crate::base::later;
 use crate::types::string::{NewStr, StrRef};
 use crate::types::{Kind, Value, ValueMut, ValueRef};
 use smallvec::SmallVec;
@@ -429,7 +428,7 @@ impl<'k> Txn<'k> {
         let db = self.db;
         let Some(entry) = self.shard_mut(hash).take(db, hash, key) else { return };
         self.shard_mut(hash).counters.expired += 1;
-        discard(entry);
+        self.keyspace.discard(entry);
         self.gone(key, Why::Expired);
         self.mark(key, hash);
         self.event(Class::EXPIRED, "expired", key);
@@ -442,7 +441,7 @@ impl<'k> Txn<'k> {
         let Some(entry) = self.shard_mut(hash).take(db, hash, key) else { return false };
         self.shard_mut(hash).counters.evicted += 1;
         self.keyspace.namespace.evicted.fetch_add(1, Relaxed);
-        discard(entry);
+        self.keyspace.discard(entry);
         self.gone(key, Why::Evicted);
         self.mark(key, hash);
         self.event(Class::EVICTED, "evicted", key);
@@ -523,7 +522,7 @@ impl<'k> Txn<'k> {
                 Deadline::At(at) => Some(at),
             };
             if let Some(old) = shard.take(db, hash, key) {
-                discard(old);
+                self.keyspace.discard(old);
             }
             self.put(key, hash, Entry::new_str(key, &value, at));
             return;
@@ -544,7 +543,9 @@ impl<'k> Txn<'k> {
             Deadline::At(at) => Some(at),
         };
         let fresh = old.is_none();
-        old.map(discard);
+        if let Some(old) = old {
+            self.keyspace.discard(old);
+        }
         self.put(key, hash, Entry::new_value(key, value, at));
         if fresh {
             self.event(Class::NEW, "new", key);
@@ -559,7 +560,9 @@ impl<'k> Txn<'k> {
         let db = self.db;
         let old = self.shard_mut(hash).take(db, hash, &key);
         let fresh = old.is_none();
-        old.map(discard);
+        if let Some(old) = old {
+            self.keyspace.discard(old);
+        }
         self.changed(&key, hash, 1);
         self.shard_mut(hash).put(db, hash, entry);
         if fresh {
@@ -624,7 +627,9 @@ impl<'k> Txn<'k> {
             }
         }
         if spent {
-            shard.take(db, hash, key).map(discard);
+            if let Some(old) = shard.take(db, hash, key) {
+                self.keyspace.discard(old);
+            }
         }
         if note.is_changed() || spent {
             self.settle_note::<T>(key, hash, note);
@@ -683,7 +688,7 @@ impl<'k> Txn<'k> {
     pub fn delete(&mut self, key: &[u8]) -> bool {
         match self.take(key) {
             Some(entry) => {
-                discard(entry);
+                self.keyspace.discard(entry);
                 self.event(Class::GENERIC, "del", key);
                 true
             }
@@ -774,6 +779,7 @@ impl<'k> Txn<'k> {
                 if part.table.len() == 0 {
                     continue;
                 }
+                let removed_here = part.table.len() as u64;
                 removed += part.table.len();
                 let (table, watch, now) = (&part.table, &shard.watch, now_ms);
                 watch.mark_db(db as u32, |key| {
@@ -787,7 +793,7 @@ impl<'k> Txn<'k> {
                 part.cut_number = number;
                 match &shard.cut {
                     Some(cut) => cut.table(number, old.table, shard.epoch),
-                    None => later::drop_later(old.table),
+                    None => self.keyspace.later.free(Box::new(old.table), removed_here, 0),
                 }
             }
         }
@@ -843,9 +849,12 @@ impl<'k> Txn<'k> {
 /// Entries of this many bytes and more are freed in the background.
 const LATER_BYTES: usize = 64 * 1024;
 
-/// Frees an entry, in the background when it is big.
-pub fn discard(entry: Entry) {
-    if !matches!(entry.kind(), Kind::Str) && entry.heap_bytes() >= LATER_BYTES {
-        later::drop_later(entry);
+impl Keyspace {
+    /// Frees an entry, in the background when it is big.
+    pub fn discard(&self, entry: Entry) {
+        let bytes = if matches!(entry.kind(), Kind::Str) { 0 } else { entry.heap_bytes() };
+        if bytes >= LATER_BYTES {
+            self.later.free(Box::new(entry), 1, bytes as u64);
+        }
     }
 }

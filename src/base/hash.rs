@@ -111,6 +111,14 @@ const fn crc64_tables() -> [[u64; 256]; 8] {
     tables
 }
 
+/// Scatters the bits of a number: the finaliser of SplitMix64.
+#[inline]
+pub fn mix(n: u64) -> u64 {
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

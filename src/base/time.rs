@@ -99,10 +99,8 @@ impl Clock {
 }
 
 fn system_us() -> u64 {
-    // A system clock before 1970 counts backwards from there.
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => since.as_micros() as i64,
-    }
+    // A system clock before 1970 stands still at 0.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
 #[cfg(test)]

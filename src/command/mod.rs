@@ -151,20 +151,19 @@ impl CommandTable {
     /// # Errors
     /// The old name is unknown or the new one is taken: the text for the configuration error.
     pub fn new(renames: &[(Vec<u8>, Vec<u8>)]) -> Result<CommandTable, &'static str> {
-        let mut table =
-            CommandTable { known: Vec::new(), top: HashMap::default(), sub: HashMap::default() };
+        let mut table = CommandTable { known: Vec::new(), top: HashMap::default(), sub: HashMap::default() };
         for command in FAMILIES.iter().copied().flatten() {
             let parent = table.add(command, command.spec.name.to_ascii_lowercase(), None);
             table.top.insert(command.spec.name.to_ascii_lowercase().into_bytes().into(), parent);
             for sub in command.subcommands {
                 let word = sub.spec.name.to_ascii_lowercase();
-                let index =
-                    table.add(sub, format!("{}|{word}", command.spec.name.to_ascii_lowercase()), Some(parent));
+                let index = table.add(sub, format!("{}|{word}", command.spec.name.to_ascii_lowercase()), Some(parent));
                 table.sub.insert((parent, word.into_bytes().into()), index);
             }
         }
         for (old, new) in renames {
-            let index = table.top.remove(old.to_ascii_lowercase().as_slice()).ok_or("No such command in rename-command")?;
+            let index =
+                table.top.remove(old.to_ascii_lowercase().as_slice()).ok_or("No such command in rename-command")?;
             if new.is_empty() {
                 continue;
             }
@@ -211,9 +210,9 @@ impl CommandTable {
         }
         match argv.get(1) {
             None => Ok(found),
-            Some(word) => self.find_sub(found, word).ok_or_else(|| {
-                Error::UnknownSubcommand(word.to_vec(), found.command.spec.name)
-            }),
+            Some(word) => self
+                .find_sub(found, word)
+                .ok_or_else(|| Error::UnknownSubcommand(word.to_vec(), found.command.spec.name)),
         }
     }
     /// The command of this number.

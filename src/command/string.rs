@@ -10,8 +10,7 @@ use crate::types::string::NewStr;
 pub const COMMANDS: &[Command] = &[GET, SETNX];
 
 /// What all rows of this family share.
-const BASE: CommandSpec =
-    CommandSpec { group: Group::String, categories: Categories::STRING, ..CommandSpec::BASE };
+const BASE: CommandSpec = CommandSpec { group: Group::String, categories: Categories::STRING, ..CommandSpec::BASE };
 
 const GET: Command = Command::new(
     get,

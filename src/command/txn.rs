@@ -31,10 +31,7 @@ const EXEC: Command = Command::engine(
         summary: "Runs the queued commands as one.",
         since: "1.2.0",
         complexity: "Depends on commands in the transaction",
-        flags: Flags::NOSCRIPT
-            .and(Flags::LOADING)
-            .and(Flags::STALE)
-            .and(Flags::SKIP_SLOWLOG),
+        flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::SKIP_SLOWLOG),
         ..BASE
     },
 );

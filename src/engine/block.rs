@@ -5,14 +5,14 @@
 //! within the pusher's own transaction when the shards needed are free, otherwise right after, with empty hands. The
 //! reply goes to the sleeper. A ticket is taken once (`keyspace/waiters.rs`).
 
+use super::Engine;
 use super::commit::{Ready, Unit};
 use super::exec::timeout_bytes;
-use super::Engine;
 use crate::acl::User;
 use crate::client::{Client, Marks, Session, Sleep};
+use crate::command::Known;
 use crate::command::args::Argv;
 use crate::command::ctx::{Block, Origin, Outcome};
-use crate::command::Known;
 use crate::keyspace::Txn;
 use crate::keyspace::waiters::Ticket;
 use crate::resp::reply::{Proto, Reply};
@@ -80,14 +80,7 @@ impl Engine {
         }
         session.client.marks.set(Marks::BLOCKED, true);
         *session.client.sleeping.lock() = Some(sleep.clone());
-        Parked {
-            sleep,
-            ticket,
-            deadline_ms: block.deadline_ms,
-            timeout_reply,
-            db: session.db as u32,
-            keys: block.keys,
-        }
+        Parked { sleep, ticket, deadline_ms: block.deadline_ms, timeout_reply, db: session.db as u32, keys: block.keys }
     }
 
     /// The client no longer waits: served, timed out, unblocked or gone.
@@ -179,7 +172,8 @@ impl Engine {
         if !ticket.begin() {
             return Served::No;
         }
-        let (outcome, failed) = self.call(txn, &mut session, known, Argv::new(&slices), &mut reply, Origin::Served, &mut unit);
+        let (outcome, failed) =
+            self.call(txn, &mut session, known, Argv::new(&slices), &mut reply, Origin::Served, &mut unit);
         // A key that this command cannot use (another type) lets it wait on, unless it asked to be told.
         let unusable = failed && !ticket.on_gone;
         if matches!(outcome, Outcome::Block(_)) || unusable {

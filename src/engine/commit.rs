@@ -20,14 +20,7 @@ pub struct Unit {
 
 impl Unit {
     /// Adds what one command did.
-    pub(super) fn add(
-        &mut self,
-        txn: &Txn<'_>,
-        known: &Known,
-        argv: Argv<'_>,
-        rewrite: Rewrite,
-        changed: bool,
-    ) {
+    pub(super) fn add(&mut self, txn: &Txn<'_>, known: &Known, argv: Argv<'_>, rewrite: Rewrite, changed: bool) {
         match rewrite {
             Rewrite::As(effects) => self.effects.extend(effects),
             Rewrite::Verbatim if changed && known.command.spec.effect != Propagate::Never => {

@@ -77,8 +77,7 @@ impl Engine {
     pub(super) fn prepare(&self, txn: &mut Txn<'_>, session: &Session, known: &Known) {
         txn.no_touch = session.client.marks.any(Marks::NO_TOUCH) && &*known.name != "touch"
             || known.command.spec.flags.has(Flags::NO_TOUCH);
-        txn.keep_expired = self.node.generation.load(Relaxed) != 0
-            && self.node.paused(true, txn.now_ms()).is_some();
+        txn.keep_expired = self.node.generation.load(Relaxed) != 0 && self.node.paused(true, txn.now_ms()).is_some();
     }
 
     /// Runs a handler; an error becomes its reply. What it changed is added to `unit`. Also says whether it failed.
@@ -129,14 +128,7 @@ impl Engine {
     }
 
     /// Counts one call: statistics, slow log, latency monitor.
-    pub(super) fn account(
-        &self,
-        session: &Session,
-        known: &Known,
-        argv: &[&[u8]],
-        started_ns: u64,
-        failed: bool,
-    ) {
+    pub(super) fn account(&self, session: &Session, known: &Known, argv: &[&[u8]], started_ns: u64, failed: bool) {
         let node = &self.node;
         let nanos = node.clock.monotonic_ns().saturating_sub(started_ns);
         let worker = node.stats.worker(session.client.worker);
@@ -151,10 +143,7 @@ impl Engine {
         let threshold_us = node.config.slowlog_log_slower_than.get();
         let latency_ms = node.config.latency_monitor_threshold.get();
         let micros = nanos / 1000;
-        if threshold_us >= 0
-            && micros as i64 >= threshold_us
-            && !known.command.spec.flags.has(Flags::SKIP_SLOWLOG)
-        {
+        if threshold_us >= 0 && micros as i64 >= threshold_us && !known.command.spec.flags.has(Flags::SKIP_SLOWLOG) {
             self.note_slow(session, argv, micros);
         }
         if latency_ms > 0 && (micros / 1000) as i64 >= latency_ms {

@@ -18,8 +18,7 @@ impl Engine {
         }
         let now_ms = self.node.clock.now_ms();
         let mut txn = Txn::lock(keyspace, 0, now_ms, &[shard as u32]);
-        txn.keep_expired =
-            self.node.generation.load(Relaxed) != 0 && self.node.paused(true, now_ms).is_some();
+        txn.keep_expired = self.node.generation.load(Relaxed) != 0 && self.node.paused(true, now_ms).is_some();
         let swept = txn.sweep(SWEEP_BUDGET);
         let ready = self.commit(txn, Unit::default());
         self.serve_ready(ready);

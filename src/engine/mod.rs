@@ -121,7 +121,13 @@ impl Engine {
             EngineOp::Unwatch => self.unwatch(session, reply),
             EngineOp::Reset => self.reset(session, reply),
         }
-        self.account(session, known, argv.all(), started, self.node.stats.worker(session.client.worker).errors.get() > errors);
+        self.account(
+            session,
+            known,
+            argv.all(),
+            started,
+            self.node.stats.worker(session.client.worker).errors.get() > errors,
+        );
         Flow::Next
     }
 

@@ -150,9 +150,8 @@ impl Engine {
         }
         let now_ms = self.node.clock.now_ms();
         let knowns: Vec<&Known> = multi.queue.iter().map(|(i, _)| self.commands.get(*i)).collect();
-        let wide = knowns.iter().any(|k| {
-            matches!(k.command.spec.keys, Keys::All) || matches!(k.command.run, Run::Engine(_))
-        });
+        let wide =
+            knowns.iter().any(|k| matches!(k.command.spec.keys, Keys::All) || matches!(k.command.run, Run::Engine(_)));
         let token = wide.then(|| self.node.token.lock());
         let mut txn = self.lock_multi(session, &multi, &knowns, now_ms);
         let expired = session.watched.iter().any(|(db, key)| txn.is_expired(*db, key));
@@ -174,13 +173,7 @@ impl Engine {
         self.serve_ready(ready);
     }
 
-    fn lock_multi<'k>(
-        &'k self,
-        session: &Session,
-        multi: &Multi,
-        knowns: &[&Known],
-        now_ms: u64,
-    ) -> Txn<'k> {
+    fn lock_multi<'k>(&'k self, session: &Session, multi: &Multi, knowns: &[&Known], now_ms: u64) -> Txn<'k> {
         let keyspace = &self.node.keyspace;
         if knowns.iter().any(|k| matches!(k.command.spec.keys, Keys::All)) {
             return Txn::all(keyspace, session.db, now_ms);

@@ -56,17 +56,14 @@ impl Txn<'_> {
         let mut later: Option<u64> = None;
         for shard in self.shards() {
             let part = &shard.dbs[slot_db];
-            part.table.for_hash(hash, |entry| match entry.expiry() {
-                Some(at) if at <= now_ms => dead = Some(entry.key().to_vec()),
-                whole => {
-                    let field = entry.field_deadline();
-                    if field.is_some_and(|at| at <= now_ms) {
-                        fields = Some(entry.key().to_vec());
-                    }
-                    if let Some(at) = whole.into_iter().chain(field).min() {
-                        later = Some(at);
-                    }
+            part.table.find_by_hash(hash, |entry| {
+                let field = entry.field_deadline();
+                match entry.expiry() {
+                    Some(at) if at <= now_ms => dead = Some(entry.key().to_vec()),
+                    _ if field.is_some_and(|at| at <= now_ms) => fields = Some(entry.key().to_vec()),
+                    whole => later = whole.into_iter().chain(field).min().or(later),
                 }
+                false
             });
         }
         if let Some(key) = dead {

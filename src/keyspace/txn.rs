@@ -201,10 +201,7 @@ impl<'k> Txn<'k> {
     }
 
     /// The shards of these keys, sorted, each once.
-    pub fn shards_of<'a>(
-        keyspace: &Keyspace,
-        keys: impl Iterator<Item = &'a [u8]>,
-    ) -> SmallVec<[u32; 8]> {
+    pub fn shards_of<'a>(keyspace: &Keyspace, keys: impl Iterator<Item = &'a [u8]>) -> SmallVec<[u32; 8]> {
         let mut shards: SmallVec<[u32; 8]> = keys.map(|k| keyspace.shard_of(key_hash(k)) as u32).collect();
         shards.sort_unstable();
         shards.dedup();
@@ -670,7 +667,7 @@ impl<'k> Txn<'k> {
         shard.save_old(db, hash, key);
         let entry = shard.dbs[db].table.get_mut(hash, key).expect("looked up just now under the same lock");
         entry.set_access(evict::touched(entry.access(), ns, now_ms, hash));
-        let result = entry.with_bytes_mut(f);
+        let result = entry.with_bytes_mut(f).expect("the kind was compared");
         self.changed(key, hash, 1);
         Ok(result)
     }
@@ -813,8 +810,7 @@ impl<'k> Txn<'k> {
                     let hash = key_hash(key);
                     dbs[db].table.get(hash, key).is_some() || dbs[other].table.get(hash, key).is_some()
                 });
-                let ready =
-                    shard.waiters.keys_of(db as u32).filter(|k| dbs[other].table.get(key_hash(k), k).is_some());
+                let ready = shard.waiters.keys_of(db as u32).filter(|k| dbs[other].table.get(key_hash(k), k).is_some());
                 self.changes.ready.extend(ready.map(|k| (db as u32, k.into())));
             }
             shard.dbs.swap(a, b);

@@ -1,7 +1,7 @@
 //! Argument trees for COMMAND DOCS.
 
 /// The kind of one argument, with the wire name of [`ArgKind::name`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum ArgKind {
     /// A string.
     String,

@@ -64,9 +64,8 @@ impl Access {
     }
     /// The wire names of the flags, in COMMAND's order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [&str; 11] = [
-            "RW", "RO", "OW", "RM", "access", "update", "insert", "delete", "not_key", "incomplete", "variable_flags",
-        ];
+        const NAMES: [&str; 11] =
+            ["RW", "RO", "OW", "RM", "access", "update", "insert", "delete", "not_key", "incomplete", "variable_flags"];
         NAMES.into_iter().enumerate().filter(move |(i, _)| self.0 & (1 << i) != 0).map(|(_, n)| n)
     }
 }
@@ -183,11 +182,9 @@ impl Keys {
     pub fn find(&self, argv: &[&[u8]]) -> Result<Found, BadKeys> {
         match *self {
             Keys::None | Keys::All => Ok(Found::new()),
-            Keys::One(i, a) => Ok(if (i as usize) < argv.len() {
-                Found::from_slice(&[(i as usize, a)])
-            } else {
-                Found::new()
-            }),
+            Keys::One(i, a) => {
+                Ok(if (i as usize) < argv.len() { Found::from_slice(&[(i as usize, a)]) } else { Found::new() })
+            }
             Keys::By(f, _) => f(argv),
             Keys::Specs(specs) => {
                 let mut found = Found::new();
@@ -289,12 +286,8 @@ mod tests {
         const DEL: Keys = Keys::Specs(&[KeySpec::range(1, -1, 1, Access::REMOVE)]);
         const BLPOP: Keys = Keys::Specs(&[KeySpec::range(1, -2, 1, Access::READ_DELETE)]);
         const EVAL: Keys = Keys::Specs(&[KeySpec::numkeys(2, Access::READ_UPDATE)]);
-        const XREAD: Keys = Keys::Specs(&[KeySpec::keyword(
-            "STREAMS",
-            1,
-            Find::Range { last: -1, step: 1, limit: 2 },
-            Access::READ,
-        )]);
+        const XREAD: Keys =
+            Keys::Specs(&[KeySpec::keyword("STREAMS", 1, Find::Range { last: -1, step: 1, limit: 2 }, Access::READ)]);
         let cases: &[(Keys, &str, Result<Vec<usize>, BadKeys>)] = &[
             (Keys::one(1, Access::READ), "GET a", Ok(vec![1])),
             (MSET, "MSET a 1 b 2", Ok(vec![1, 3])),

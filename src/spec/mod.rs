@@ -7,7 +7,7 @@ pub mod docs;
 pub mod keys;
 
 pub use docs::Arg;
-pub use keys::{Access, Keys};
+pub use keys::{Access, KeySpec, Keys};
 
 /// What one command is. Build a row with [`CommandSpec::BASE`] for the fields that do not matter.
 #[derive(Clone, Copy)]

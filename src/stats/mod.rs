@@ -141,12 +141,9 @@ impl Stats {
             }
         }
         self.error_codes.lock().clear();
-        for n in [
-            &self.rejected_connections,
-            &self.outbox_disconnections,
-            &self.query_disconnections,
-            &self.evicted_clients,
-        ] {
+        for n in
+            [&self.rejected_connections, &self.outbox_disconnections, &self.query_disconnections, &self.evicted_clients]
+        {
             n.store(0, Relaxed);
         }
     }

@@ -6,6 +6,7 @@
 
 mod directory;
 pub mod member;
+pub mod ordered;
 pub mod page;
 pub mod rank;
 pub mod slots;

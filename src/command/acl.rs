@@ -1,6 +1,1 @@
 //! ACL.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

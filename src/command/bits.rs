@@ -1,6 +1,1 @@
 //! Bitmap commands.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

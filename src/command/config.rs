@@ -1,6 +1,1 @@
 //! CONFIG.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

@@ -1,6 +1,1 @@
 //! HELLO, AUTH, SELECT, CLIENT.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

@@ -1,6 +1,1 @@
 //! DUMP and RESTORE.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

@@ -1,6 +1,1 @@
 //! The TTL family.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

@@ -1,6 +1,1 @@
 //! Geo commands.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

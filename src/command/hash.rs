@@ -1,6 +1,1 @@
 //! Hash commands.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

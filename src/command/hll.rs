@@ -1,6 +1,1 @@
 //! HyperLogLog commands.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

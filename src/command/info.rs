@@ -1,6 +1,1 @@
 //! INFO.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

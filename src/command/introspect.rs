@@ -1,6 +1,1 @@
 //! COMMAND, SLOWLOG, LATENCY.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

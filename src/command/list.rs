@@ -1,6 +1,1 @@
 //! List commands.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

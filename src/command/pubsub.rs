@@ -1,6 +1,1 @@
 //! The PUBLISH and SUBSCRIBE families.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

@@ -1,6 +1,1 @@
 //! SCAN and KEYS.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

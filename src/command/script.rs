@@ -1,6 +1,1 @@
 //! The EVAL and FUNCTION families.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

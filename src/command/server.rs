@@ -1,6 +1,1 @@
 //! FLUSHALL, TIME, DEBUG, MEMORY and other commands on the server.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

@@ -1,6 +1,1 @@
 //! Set commands.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

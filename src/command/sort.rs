@@ -1,6 +1,1 @@
 //! SORT and SORT_RO.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

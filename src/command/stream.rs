@@ -1,6 +1,1 @@
 //! Stream commands.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

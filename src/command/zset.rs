@@ -1,6 +1,1 @@
 //! Sorted-set commands.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

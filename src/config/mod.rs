@@ -1,51 +1,56 @@
-//! shim
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
-#[derive(Debug)]
-pub struct Num(pub AtomicI64);
-impl Num {
-    pub fn get(&self) -> i64 {
-        self.0.load(Relaxed)
-    }
+//! Live configuration: every directive once, where its value lives, and how files, the command line and CONFIG change it.
+//!
+//! - [`table`]: the rows, and [`Config`] made from them
+//! - [`row`], [`cell`], [`choices`], [`special`], [`number`]: what a row says and what a value is
+//! - [`load`], [`argv`]: from a file and a command line to values
+//! - [`live`]: CONFIG GET and SET · [`rewrite`]: CONFIG REWRITE · [`sample`]: `conf/larder.conf`
+//!
+//! This room knows no sockets and no commands. What must happen after a change is only named here ([`Hook`]); the owner
+//! of the thing does it through [`live::Apply`]. Files are reached through [`load::World`], so the parser runs under
+//! tests and fuzzers without a disk.
+
+pub mod argv;
+pub mod cell;
+pub mod choices;
+pub mod live;
+pub mod load;
+pub mod number;
+pub mod rewrite;
+pub mod row;
+pub mod sample;
+pub mod special;
+pub mod table;
+
+pub use row::Hook;
+pub use table::Config;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// The Redis version whose behaviour we keep; clients switch features on it.
+pub const REDIS_VERSION: &str = "7.4.1";
+
+/// Where the configuration came from; set once at the start.
+#[derive(Default)]
+pub struct Origin {
+    /// The full path of the configuration file, if there is one.
+    pub file: OnceLock<PathBuf>,
+    /// The program and its arguments.
+    pub argv: OnceLock<Vec<Vec<u8>>>,
 }
-#[derive(Debug)]
-pub struct Flag(pub AtomicBool);
-impl Flag {
-    pub fn get(&self) -> bool {
-        self.0.load(Relaxed)
-    }
-}
-#[derive(Debug)]
-pub struct Config {
-    pub databases: Num,
-    pub slowlog_log_slower_than: Num,
-    pub slowlog_max_len: Num,
-    pub latency_tracking: Flag,
-    pub latency_monitor_threshold: Num,
-    pub port: Num,
-    pub proto_max_bulk_len: Num,
-    pub maxclients: Num,
-}
+
 impl Config {
-    pub fn shim(port: i64) -> Config {
-        let n = |v| Num(AtomicI64::new(v));
-        Config {
-            databases: n(16),
-            slowlog_log_slower_than: n(10000),
-            slowlog_max_len: n(128),
-            latency_tracking: Flag(AtomicBool::new(true)),
-            latency_monitor_threshold: n(0),
-            port: n(port),
-            proto_max_bulk_len: n(512 << 20),
-            maxclients: n(10000),
+    /// Worker threads to start: `worker-threads`, or one per core.
+    pub fn workers(&self) -> usize {
+        match self.worker_threads.get() {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads as usize,
         }
     }
-    pub fn workers(&self) -> usize {
-        1
-    }
-    pub fn allows_debug(&self, _: &str) -> bool {
-        true
-    }
-    pub fn allows_modules(&self, _: &str) -> bool {
-        false
+
+    /// Brings values into the bounds in which they work, as Redis does without complaint.
+    pub(in crate::config) fn settle(&self) {
+        const HZ_MAX: i64 = 500;
+        self.hz.store(self.hz.get().clamp(1, HZ_MAX));
     }
 }

@@ -57,7 +57,7 @@ impl Intset {
 
     /// The size in bytes of [`Intset::as_bytes`].
     pub fn bytes(&self) -> usize {
-        self.bytes.size()
+        self.bytes.len()
     }
 
     /// What the set takes from the allocator, in bytes.

@@ -1,7 +1,5 @@
 //! One value of a listpack: an integer, or bytes inside the listpack.
 
-use crate::base::num::{decimal_len, parse_i64};
-
 /// A value of a listpack. Which of the two it is says how it is stored, not what it means: `Int(7)` and the string `7`
 /// are the same value, so compare by [`LpValue::eq_bytes`] unless both come from canonical listpacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,14 +39,14 @@ impl<'a> LpValue<'a> {
     pub fn as_int(&self) -> Option<i64> {
         match *self {
             LpValue::Int(int) => Some(int),
-            LpValue::Str(bytes) => parse_i64(bytes),
+            LpValue::Str(bytes) => super::code::parse_int(bytes),
         }
     }
 
     /// The number of the value's bytes.
     pub fn len(&self) -> usize {
         match *self {
-            LpValue::Int(int) => decimal_len(int),
+            LpValue::Int(int) => itoa::Buffer::new().format(int).len(),
             LpValue::Str(bytes) => bytes.len(),
         }
     }
@@ -69,7 +67,7 @@ pub struct Needle<'a> {
 impl<'a> Needle<'a> {
     /// Looks for `bytes`.
     pub fn new(bytes: &'a [u8]) -> Needle<'a> {
-        Needle { bytes, int: parse_i64(bytes) }
+        Needle { bytes, int: super::code::parse_int(bytes) }
     }
 
     /// Whether `value` is what is looked for.

@@ -1,1 +1,0 @@
-//! Every directive, one row: kind, range, default, live or start-only.

@@ -1,1 +1,0 @@
-//! The DUMP payload: a value with a footer.

@@ -1,1 +1,96 @@
 //! Everything one process owns, built once, passed by reference; no globals.
+
+use crate::acl::Acl;
+use crate::base::later::Later;
+use crate::base::rng::{Rng, secret_hex};
+use crate::base::time::Clock;
+use crate::client::registry::Registry;
+use crate::config::Config;
+use crate::effect;
+use crate::keyspace::Keyspace;
+use crate::pubsub::PubSub;
+use crate::stats::Stats;
+use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// CLIENT PAUSE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pause {
+    /// Until when, in Unix milliseconds.
+    pub until_ms: u64,
+    /// Only writes wait.
+    pub writes_only: bool,
+}
+
+/// Everything one process owns.
+pub struct Node {
+    /// Live configuration.
+    pub config: Arc<Config>,
+    /// All databases.
+    pub keyspace: Keyspace,
+    /// The log of effects.
+    pub log: effect::Log,
+    /// All clients.
+    pub clients: Registry,
+    /// Clients that run MONITOR.
+    pub monitors: RwLock<Vec<Arc<crate::client::Client>>>,
+    /// Users.
+    pub acl: Acl,
+    /// Channels and patterns.
+    pub pubsub: PubSub,
+    /// Counters.
+    pub stats: Stats,
+    /// The clock.
+    pub clock: Clock,
+    /// The script token: its holder alone may wait for shards while holding some.
+    pub token: Mutex<()>,
+    /// CLIENT PAUSE; changed only inside `Txn::all`.
+    pub pause: RwLock<Pause>,
+    /// Raised with every change of `pause`, role or loading, so that a gate passed before can be passed again.
+    pub generation: AtomicU64,
+    /// The run id of INFO: 40 hex digits.
+    pub run_id: String,
+    /// When the server started, in Unix milliseconds.
+    pub started_ms: u64,
+}
+
+impl Node {
+    /// A node with this configuration; `commands` is the number of commands that statistics are kept of.
+    ///
+    /// # Errors
+    /// The background thread cannot be started.
+    pub fn new(config: Arc<Config>, clock: Clock, commands: usize) -> std::io::Result<Node> {
+        let mut rng = Rng::from_entropy();
+        let workers = config.workers();
+        let shards = (workers * 4).max(16);
+        let later = Later::start()?;
+        let databases = config.databases.get() as usize;
+        let keyspace = Keyspace::new(shards, databases, clock.clone(), later, rng.next_u64());
+        Ok(Node {
+            keyspace,
+            log: effect::Log::default(),
+            clients: Registry::default(),
+            monitors: RwLock::default(),
+            acl: Acl::default(),
+            pubsub: PubSub::default(),
+            stats: Stats::new(workers, commands),
+            started_ms: clock.now_ms(),
+            clock,
+            token: Mutex::new(()),
+            pause: RwLock::default(),
+            generation: AtomicU64::new(0),
+            run_id: secret_hex(40),
+            config,
+        })
+    }
+
+    /// Whether a command is to wait now: until when.
+    pub fn paused(&self, writes: bool, now_ms: u64) -> Option<u64> {
+        if self.generation.load(Relaxed) == 0 {
+            return None;
+        }
+        let pause = *self.pause.read();
+        (pause.until_ms > now_ms && (writes || !pause.writes_only)).then_some(pause.until_ms)
+    }
+}

@@ -4,6 +4,11 @@
 //! "Jones" polynomial, reflected, start and final exclusive-or 0. CRC64 runs over whole RDB files, so it takes eight
 //! bytes a step with eight tables ("slicing by 8", Kounavis and Berry 2008).
 
+use super::rng::entropy;
+use ahash::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::LazyLock;
+
 /// How many slots a cluster divides its keys into.
 pub const SLOTS: u16 = 16384;
 
@@ -16,6 +21,16 @@ fn hash_tag(key: &[u8]) -> Option<&[u8]> {
     let open = memchr::memchr(b'{', key)? + 1;
     let len = memchr::memchr(b'}', &key[open..])?;
     (len > 0).then(|| &key[open..open + len])
+}
+
+/// The hash of keys, fields and members in every table. Its seeds are secret and new in each process, so that nobody
+/// can choose names that collide; its low and high bits are equally good.
+pub fn key_hash(bytes: &[u8]) -> u64 {
+    static SEEDED: LazyLock<RandomState> =
+        LazyLock::new(|| RandomState::with_seeds(entropy(), entropy(), entropy(), entropy()));
+    let mut hasher = SEEDED.build_hasher();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 /// CRC16, XMODEM.
@@ -94,6 +109,14 @@ const fn crc64_tables() -> [[u64; 256]; 8] {
         slice += 1;
     }
     tables
+}
+
+/// Scatters the bits of a number: the finaliser of SplitMix64.
+#[inline]
+pub fn mix(n: u64) -> u64 {
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
 }
 
 #[cfg(test)]

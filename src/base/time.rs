@@ -6,7 +6,7 @@
 //! want it a million times a second and do not mind a few milliseconds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of time.
@@ -17,25 +17,25 @@ pub struct Clock {
 
 #[derive(Debug)]
 enum Source {
-    Real { start: Instant, cached_ms: AtomicI64 },
-    Manual { unix_us: AtomicI64, monotonic_us: AtomicU64 },
+    Real { start: Instant, cached_ms: AtomicU64 },
+    Manual { unix_us: AtomicU64, monotonic_us: AtomicU64 },
 }
 
 impl Clock {
     /// The system's time.
     pub fn real() -> Self {
-        let source = Source::Real { start: Instant::now(), cached_ms: AtomicI64::new(system_us() / 1000) };
+        let source = Source::Real { start: Instant::now(), cached_ms: AtomicU64::new(system_us() / 1000) };
         Clock { source: Arc::new(source) }
     }
 
     /// A clock that stands at `unix_ms` until it is moved.
-    pub fn manual(unix_ms: i64) -> Self {
-        let source = Source::Manual { unix_us: AtomicI64::new(unix_ms * 1000), monotonic_us: AtomicU64::new(0) };
+    pub fn manual(unix_ms: u64) -> Self {
+        let source = Source::Manual { unix_us: AtomicU64::new(unix_ms * 1000), monotonic_us: AtomicU64::new(0) };
         Clock { source: Arc::new(source) }
     }
 
     /// Microseconds since 1970.
-    pub fn now_us(&self) -> i64 {
+    pub fn now_us(&self) -> u64 {
         match &*self.source {
             Source::Real { .. } => system_us(),
             // Relaxed here and below: a clock orders nothing but itself.
@@ -44,7 +44,7 @@ impl Clock {
     }
 
     /// Milliseconds since 1970.
-    pub fn now_ms(&self) -> i64 {
+    pub fn now_ms(&self) -> u64 {
         self.now_us() / 1000
     }
 
@@ -56,8 +56,17 @@ impl Clock {
         }
     }
 
+    /// Nanoseconds since the clock was made; never goes back.
+    #[inline]
+    pub fn monotonic_ns(&self) -> u64 {
+        match &*self.source {
+            Source::Real { start, .. } => start.elapsed().as_nanos() as u64,
+            Source::Manual { monotonic_us, .. } => monotonic_us.load(Ordering::Relaxed) * 1000,
+        }
+    }
+
     /// Milliseconds since 1970 as of the last [`Clock::tick`]; exact on a manual clock.
-    pub fn cached_ms(&self) -> i64 {
+    pub fn cached_ms(&self) -> u64 {
         match &*self.source {
             Source::Real { cached_ms, .. } => cached_ms.load(Ordering::Relaxed),
             Source::Manual { .. } => self.now_ms(),
@@ -65,7 +74,7 @@ impl Clock {
     }
 
     /// Renews [`Clock::cached_ms`] and returns it. A timer calls this every few milliseconds.
-    pub fn tick(&self) -> i64 {
+    pub fn tick(&self) -> u64 {
         let now = self.now_ms();
         if let Source::Real { cached_ms, .. } = &*self.source {
             cached_ms.store(now, Ordering::Relaxed);
@@ -76,25 +85,22 @@ impl Clock {
     /// Moves a manual clock forward, Unix and monotonic time alike. A real clock stays as it is.
     pub fn advance_ms(&self, ms: u64) {
         if let Source::Manual { unix_us, monotonic_us } = &*self.source {
-            unix_us.fetch_add(ms as i64 * 1000, Ordering::Relaxed);
+            unix_us.fetch_add(ms * 1000, Ordering::Relaxed);
             monotonic_us.fetch_add(ms * 1000, Ordering::Relaxed);
         }
     }
 
     /// Sets a manual clock's Unix time, as an operator sets the system's: monotonic time does not notice.
-    pub fn set_ms(&self, unix_ms: i64) {
+    pub fn set_ms(&self, unix_ms: u64) {
         if let Source::Manual { unix_us, .. } = &*self.source {
             unix_us.store(unix_ms * 1000, Ordering::Relaxed);
         }
     }
 }
 
-fn system_us() -> i64 {
-    // A system clock before 1970 counts backwards from there.
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => since.as_micros() as i64,
-        Err(before) => -(before.duration().as_micros() as i64),
-    }
+fn system_us() -> u64 {
+    // A system clock before 1970 stands still at 0.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
 #[cfg(test)]

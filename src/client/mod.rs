@@ -1,4 +1,358 @@
 //! What the server keeps of one client.
+//!
+//! A [`Session`] is what only the client's own task touches: its database, its queue of a MULTI, what it watches. A
+//! [`Client`] is the part that others may see: CLIENT LIST reads it, CLIENT KILL marks it, publishers put messages in
+//! its mailbox. Lock order: a client's mailbox and labels are leaves, taken last and held for a few lines.
 
 pub mod outbox;
 pub mod registry;
+
+use crate::acl::User;
+use crate::resp::reply::Proto;
+use outbox::Mailbox;
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// What kind of client it is: CLIENT LIST TYPE and the class of its output limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ClientType {
+    /// An ordinary client.
+    Normal = 0,
+    /// A replica of ours.
+    Replica = 1,
+    /// A client with subscriptions.
+    Pubsub = 2,
+    /// Our primary.
+    Primary = 3,
+}
+
+impl ClientType {
+    /// The name in CLIENT LIST TYPE and CLIENT KILL TYPE.
+    pub fn from_name(name: &[u8]) -> Option<ClientType> {
+        match name.to_ascii_lowercase().as_slice() {
+            b"normal" => Some(ClientType::Normal),
+            b"slave" | b"replica" => Some(ClientType::Replica),
+            b"pubsub" => Some(ClientType::Pubsub),
+            b"master" | b"primary" => Some(ClientType::Primary),
+            _ => None,
+        }
+    }
+}
+
+/// Marks of a client, one bit each.
+#[derive(Debug, Default)]
+pub struct Marks(AtomicU32);
+
+macro_rules! marks {
+    ($($(#[$doc:meta])* $name:ident = $bit:expr;)*) => { impl Marks { $($(#[$doc])* pub const $name: u32 = 1 << $bit;)* } };
+}
+marks! {
+    /// Runs MONITOR.
+    MONITOR = 0;
+    /// Is inside MULTI.
+    MULTI = 1;
+    /// Waits in a blocking command.
+    BLOCKED = 2;
+    /// Is to be closed as soon as possible.
+    KILLED = 3;
+    /// Is closed after what is in its outbox.
+    CLOSE_AFTER_REPLY = 4;
+    /// Connected by a Unix socket.
+    UNIX = 5;
+    /// CLIENT NO-EVICT.
+    NO_EVICT = 6;
+    /// CLIENT NO-TOUCH.
+    NO_TOUCH = 7;
+    /// CLIENT TRACKING.
+    TRACKING = 8;
+    /// Its redirection target is gone.
+    TRACKING_BROKEN = 9;
+    /// CLIENT TRACKING BCAST.
+    TRACKING_BCAST = 10;
+    /// Something it watches has changed.
+    DIRTY = 11;
+    /// READONLY in cluster mode.
+    READONLY = 12;
+    /// Is in the middle of a script.
+    LUA = 13;
+}
+
+impl Marks {
+    /// Sets or clears marks.
+    pub fn set(&self, marks: u32, on: bool) {
+        if on {
+            self.0.fetch_or(marks, Relaxed);
+        } else {
+            self.0.fetch_and(!marks, Relaxed);
+        }
+    }
+    /// Whether any of `marks` is set.
+    #[inline]
+    pub fn any(&self, marks: u32) -> bool {
+        self.0.load(Relaxed) & marks != 0
+    }
+}
+
+/// Names a client has given itself, and its user.
+#[derive(Debug, Default, Clone)]
+pub struct Labels {
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: Vec<u8>,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_ver: Vec<u8>,
+    /// The user it is authenticated as.
+    pub user: Vec<u8>,
+}
+
+/// The part of a client that others may see. Numbers are written by its own task, relaxed, and read by anybody.
+#[derive(Debug)]
+pub struct Client {
+    /// Its id, never used twice.
+    pub id: u64,
+    /// The worker it lives on.
+    pub worker: usize,
+    /// Peer address, as CLIENT LIST shows it.
+    pub addr: String,
+    /// Local address.
+    pub laddr: String,
+    /// The socket's file descriptor, for CLIENT LIST.
+    pub fd: i32,
+    /// When it connected, in monotonic milliseconds.
+    pub created_ms: u64,
+    /// When it last sent something, in monotonic milliseconds.
+    pub last_ms: AtomicU64,
+    /// Marks.
+    pub marks: Marks,
+    /// Database.
+    pub db: AtomicU32,
+    /// Protocol, 2 or 3.
+    pub proto: AtomicU8,
+    /// Kind, a [`ClientType`].
+    pub kind: AtomicU8,
+    /// Index of the last command, or `u16::MAX`.
+    pub last_command: AtomicU16,
+    /// Channels, patterns and shard channels subscribed to.
+    pub subscriptions: [AtomicU32; 3],
+    /// Commands queued in MULTI, or -1.
+    pub multi: AtomicI64,
+    /// Keys watched.
+    pub watching: AtomicU32,
+    /// Bytes waiting in the query buffer, and its capacity.
+    pub query: [AtomicU64; 2],
+    /// Bytes of arguments of the current command, and of a queued MULTI.
+    pub arg_bytes: [AtomicU64; 2],
+    /// Bytes in the outbox.
+    pub out_bytes: AtomicU64,
+    /// Network input and output, and commands run.
+    pub totals: [AtomicU64; 3],
+    /// Target of tracking redirection, -1 without tracking, 0 without redirection.
+    pub redirect: AtomicI64,
+    /// Names.
+    pub labels: RwLock<Labels>,
+    /// Messages from elsewhere.
+    pub mailbox: Mailbox,
+    /// What it does while blocked: how CLIENT UNBLOCK gets at it.
+    pub sleeping: Mutex<Option<Arc<crate::client::Sleep>>>,
+}
+
+/// A blocked client's handle: whoever wins the ticket leaves the reply here and rings the mailbox.
+#[derive(Debug, Default)]
+pub struct Sleep {
+    /// The reply, once there is one.
+    pub reply: Mutex<Option<Vec<u8>>>,
+    /// CLIENT UNBLOCK was called: 1 timeout, 2 error.
+    pub unblock: AtomicU8,
+    /// To be run again by its own task, for shards that were not at hand.
+    pub retry: AtomicBool,
+}
+
+/// How a client's address and origin are known at its start.
+#[derive(Debug, Default)]
+pub struct Peer {
+    /// Peer address.
+    pub addr: String,
+    /// Local address.
+    pub laddr: String,
+    /// File descriptor.
+    pub fd: i32,
+    /// By a Unix socket.
+    pub unix: bool,
+}
+
+impl Client {
+    /// A new client.
+    pub fn new(id: u64, worker: usize, peer: Peer, now_ms: u64, proto: Proto) -> Client {
+        let marks = Marks::default();
+        marks.set(Marks::UNIX, peer.unix);
+        Client {
+            id,
+            worker,
+            addr: peer.addr,
+            laddr: peer.laddr,
+            fd: peer.fd,
+            created_ms: now_ms,
+            last_ms: AtomicU64::new(now_ms),
+            marks,
+            db: AtomicU32::new(0),
+            proto: AtomicU8::new(proto as u8),
+            kind: AtomicU8::new(ClientType::Normal as u8),
+            last_command: AtomicU16::new(u16::MAX),
+            subscriptions: Default::default(),
+            multi: AtomicI64::new(-1),
+            watching: AtomicU32::new(0),
+            query: Default::default(),
+            arg_bytes: Default::default(),
+            out_bytes: AtomicU64::new(0),
+            totals: Default::default(),
+            redirect: AtomicI64::new(-1),
+            labels: RwLock::new(Labels { user: b"default".to_vec(), ..Labels::default() }),
+            mailbox: Mailbox::default(),
+            sleeping: Mutex::new(None),
+        }
+    }
+    /// Its kind.
+    pub fn client_type(&self) -> ClientType {
+        match self.kind.load(Relaxed) {
+            1 => ClientType::Replica,
+            2 => ClientType::Pubsub,
+            3 => ClientType::Primary,
+            _ => ClientType::Normal,
+        }
+    }
+    /// Its protocol.
+    pub fn proto(&self) -> Proto {
+        if self.proto.load(Relaxed) == 3 { Proto::Resp3 } else { Proto::Resp2 }
+    }
+    /// Marks it to be closed and wakes its task.
+    pub fn kill(&self) {
+        self.marks.set(Marks::KILLED, true);
+        self.mailbox.ring();
+    }
+    /// Puts a push message in its mailbox and wakes its task.
+    pub fn push(&self, message: &[u8]) {
+        self.mailbox.put(message);
+    }
+}
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Replies are sent.
+    On,
+    /// No replies.
+    Off,
+    /// No reply to the next command.
+    SkipNext,
+    /// No reply to this command.
+    Skip,
+}
+
+/// A queue of MULTI.
+#[derive(Debug, Default)]
+pub struct Multi {
+    /// Index of each command, with its arguments.
+    pub queue: Vec<(u16, Vec<Vec<u8>>)>,
+    /// An error while queueing: EXEC answers EXECABORT.
+    pub aborted: bool,
+    /// Bytes of the arguments queued.
+    pub bytes: usize,
+}
+
+/// CLIENT TRACKING, as its own session sees it.
+#[derive(Debug, Default, Clone)]
+pub struct Tracking {
+    /// On.
+    pub on: bool,
+    /// BCAST.
+    pub bcast: bool,
+    /// Prefixes of BCAST.
+    pub prefixes: Vec<Vec<u8>>,
+    /// OPTIN.
+    pub optin: bool,
+    /// OPTOUT.
+    pub optout: bool,
+    /// NOLOOP.
+    pub noloop: bool,
+    /// CLIENT CACHING yes or no, for the next command (or MULTI).
+    pub caching: Option<bool>,
+    /// REDIRECT, 0 for none.
+    pub redirect: u64,
+}
+
+/// What only the client's own task touches.
+pub struct Session {
+    /// The part others may see.
+    pub client: Arc<Client>,
+    /// Database.
+    pub db: usize,
+    /// Protocol of replies.
+    pub proto: Proto,
+    /// The user it is authenticated as; `None` before AUTH.
+    pub user: Option<Arc<User>>,
+    /// The queue of a MULTI.
+    pub multi: Option<Box<Multi>>,
+    /// Keys watched.
+    pub watched: Vec<(u32, Box<[u8]>)>,
+    /// Set by whoever changes a watched key.
+    pub dirty: Option<crate::client::DirtyFlag>,
+    /// CLIENT REPLY.
+    pub reply_mode: ReplyMode,
+    /// Channels, patterns and shard channels subscribed to.
+    pub subscribed: [BTreeSet<Vec<u8>>; 3],
+    /// CLIENT TRACKING.
+    pub tracking: Box<Tracking>,
+    /// Close after the replies so far.
+    pub closing: bool,
+    /// ASKING was the last command.
+    pub asking: bool,
+}
+
+/// The flag of a session that WATCHes; `keyspace::watch` has the same shape.
+pub type DirtyFlag = Arc<AtomicBool>;
+
+impl Session {
+    /// A session of a client that has just connected.
+    pub fn new(client: Arc<Client>, user: Option<Arc<User>>) -> Session {
+        Session {
+            proto: client.proto(),
+            client,
+            db: 0,
+            user,
+            multi: None,
+            watched: Vec::new(),
+            dirty: None,
+            reply_mode: ReplyMode::On,
+            subscribed: Default::default(),
+            tracking: Box::default(),
+            closing: false,
+            asking: false,
+        }
+    }
+    /// Number of channels and patterns subscribed to, shard channels apart.
+    pub fn subscription_count(&self) -> usize {
+        self.subscribed[0].len() + self.subscribed[1].len()
+    }
+    /// In RESP2 a client with subscriptions may only run the subscribe family.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscribed.iter().any(|s| !s.is_empty())
+    }
+    /// Whether something watched has changed.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty.as_ref().is_some_and(|d| d.load(std::sync::atomic::Ordering::Acquire))
+    }
+    /// Changes the database.
+    pub fn select(&mut self, db: usize) {
+        self.db = db;
+        self.client.db.store(db as u32, Relaxed);
+    }
+    /// Changes the protocol.
+    pub fn set_proto(&mut self, proto: Proto) {
+        self.proto = proto;
+        self.client.proto.store(proto as u8, Relaxed);
+    }
+}

@@ -1,1 +1,6 @@
 //! ACL.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

@@ -1,1 +1,6 @@
 //! Bitmap commands.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

@@ -1,1 +1,6 @@
 //! CONFIG.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

@@ -1,1 +1,157 @@
 //! What a handler may touch.
+//!
+//! A handler is a plain function `fn(&mut Ctx) -> Result<Outcome, Error>`: it reads and changes entries through
+//! `ctx.txn` (every shard of its keys is held), writes its reply to `ctx.reply`, and may read the services of
+//! `ctx.node`. It never awaits, spawns or sleeps. On `Err` nothing may have been written to the reply.
+
+use super::CommandTable;
+use super::args::Argv;
+use super::error::Error;
+use crate::client::Session;
+use crate::effect::Effect;
+use crate::keyspace::Txn;
+use crate::node::Node;
+use crate::resp::reply::Reply;
+use crate::types::string::StrRef;
+
+/// Who runs the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client.
+    Client,
+    /// A client, from the queue of its MULTI.
+    Exec,
+    /// A script.
+    Script,
+    /// A blocked client whose key became ready.
+    Served,
+    /// The log of another keyspace: a primary, a file.
+    Log,
+}
+
+/// How a handler ends when it ends well.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The reply is written.
+    Done,
+    /// Nothing to answer yet: wait for a key.
+    Block(Block),
+    /// Hold the reply back for so many milliseconds, with no shard held (DEBUG SLEEP, WAIT).
+    Sleep(u64),
+    /// Stop the server.
+    Shutdown,
+}
+
+/// What a command waits for.
+#[derive(Debug)]
+pub struct Block {
+    /// Wake when one of these keys changes.
+    pub keys: Vec<Vec<u8>>,
+    /// Unix time in milliseconds after which it gives up; `None`: never.
+    pub deadline_ms: Option<u64>,
+    /// What it answers when it gives up, and where blocking is not possible (in MULTI, in a script).
+    pub on_timeout: TimeoutReply,
+    /// The request to run when a key is ready, when it is not the request that came (XREAD's `$`).
+    pub argv: Option<Vec<Vec<u8>>>,
+    /// Wake also when the key is deleted or changes its type.
+    pub on_gone: bool,
+}
+
+/// The reply of a command that gave up waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeoutReply {
+    /// A null array (`*-1`; `_` in RESP3).
+    NullArray,
+    /// A null (`$-1`; `_` in RESP3).
+    Null,
+    /// The integer 0.
+    Zero,
+}
+
+/// What a handler returns.
+pub type Result<T = Outcome> = std::result::Result<T, Error>;
+
+/// How the change is written to the log.
+#[derive(Debug, Default)]
+pub enum Rewrite {
+    /// As the request came.
+    #[default]
+    Verbatim,
+    /// As these commands.
+    As(Vec<Effect>),
+}
+
+/// What a handler may touch.
+pub struct Ctx<'a, 'k> {
+    /// The request.
+    pub args: Argv<'a>,
+    /// The shards of its keys.
+    pub txn: &'a mut Txn<'k>,
+    /// Its reply.
+    pub reply: &'a mut Reply,
+    /// The services of the process.
+    pub node: &'k Node,
+    /// The commands of this server.
+    pub commands: &'k CommandTable,
+    /// The client's session.
+    pub session: &'a mut Session,
+    /// Who runs it.
+    pub origin: Origin,
+    /// How its change is logged.
+    pub rewrite: Rewrite,
+}
+
+impl Ctx<'_, '_> {
+    /// Unix time in milliseconds, read once for this command, EXEC or script.
+    pub fn now_ms(&self) -> u64 {
+        self.txn.now_ms()
+    }
+    /// Logs this command instead of the request; may be called several times. Cheap when nobody reads the log.
+    pub fn log_as(&mut self, argv: &[&[u8]]) {
+        if !self.txn.is_logged() {
+            return;
+        }
+        let effect = Effect::new(self.txn.db() as u32, argv);
+        match &mut self.rewrite {
+            Rewrite::As(effects) => effects.push(effect),
+            rewrite => *rewrite = Rewrite::As(vec![effect]),
+        }
+    }
+    /// Logs nothing of this command beyond what [`log_as`](Ctx::log_as) says.
+    pub fn log_nothing(&mut self) {
+        if let Rewrite::Verbatim = self.rewrite {
+            self.rewrite = Rewrite::As(Vec::new());
+        }
+    }
+    /// Whether the command could block: not in MULTI, not in a script.
+    pub fn may_block(&self) -> bool {
+        matches!(self.origin, Origin::Client | Origin::Served)
+    }
+}
+
+/// Reads a blocking command's timeout in seconds: the deadline in Unix milliseconds, or `None` for 0.
+pub fn timeout_deadline(text: &[u8], now_ms: u64) -> Result<Option<u64>> {
+    let seconds = crate::base::num::parse_f64(text).ok_or(Error::TimeoutNotFloat)?;
+    let ms = seconds * 1000.0;
+    if ms > i64::MAX as f64 {
+        return Err(Error::TimeoutRange);
+    }
+    if ms < 0.0 {
+        return Err(Error::TimeoutNegative);
+    }
+    let ms = ms.ceil() as u64;
+    if ms == 0 {
+        return Ok(None);
+    }
+    now_ms.checked_add(ms).filter(|at| *at <= i64::MAX as u64).map(Some).ok_or(Error::TimeoutRange)
+}
+
+/// Replies with a string: big ones by reference.
+#[inline]
+pub fn reply_str(reply: &mut Reply, value: StrRef<'_>) {
+    match value {
+        StrRef::Bytes(bytes) => reply.bulk(bytes),
+        StrRef::Int(n) => reply.bulk_int(n),
+        StrRef::Shared(bytes) => reply.bulk_shared(bytes),
+    }
+}

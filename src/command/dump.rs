@@ -1,1 +1,6 @@
 //! DUMP and RESTORE.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

@@ -1,1 +1,6 @@
 //! The TTL family.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

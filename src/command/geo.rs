@@ -1,1 +1,6 @@
 //! Geo commands.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

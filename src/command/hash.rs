@@ -1,1 +1,6 @@
 //! Hash commands.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

@@ -1,1 +1,6 @@
 //! HyperLogLog commands.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

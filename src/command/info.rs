@@ -1,1 +1,6 @@
 //! INFO.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

@@ -1,1 +1,6 @@
 //! COMMAND, SLOWLOG, LATENCY.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

@@ -1,1 +1,6 @@
 //! List commands.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

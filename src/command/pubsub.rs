@@ -1,1 +1,6 @@
 //! The PUBLISH and SUBSCRIBE families.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

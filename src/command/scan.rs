@@ -1,1 +1,6 @@
 //! SCAN and KEYS.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

@@ -1,1 +1,6 @@
 //! FLUSHALL, TIME, DEBUG, MEMORY and other commands on the server.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

@@ -1,1 +1,6 @@
 //! Set commands.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

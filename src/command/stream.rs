@@ -1,1 +1,6 @@
 //! Stream commands.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

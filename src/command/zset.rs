@@ -1,1 +1,6 @@
 //! Sorted-set commands.
+
+use super::Command;
+
+/// The family.
+pub const COMMANDS: &[Command] = &[];

@@ -1,1 +1,58 @@
 //! Commands from elsewhere: a log read back.
+//!
+//! The effects of one keyspace, run in another, make it equal. They pass no gate: what the log says has happened.
+
+use super::Engine;
+use super::commit::Unit;
+use crate::client::Session;
+use crate::command::args::Argv;
+use crate::command::ctx::Origin;
+use crate::resp::reply::{Proto, Reply};
+
+/// Reads a log into an engine.
+pub struct Apply<'e> {
+    engine: &'e Engine,
+    session: Session,
+}
+
+/// Why a log could not be applied.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The bytes are no requests.
+    Malformed,
+    /// A command that does not exist, or that answered an error.
+    Failed(String),
+}
+
+impl<'e> Apply<'e> {
+    /// Begins in database 0.
+    pub fn new(engine: &'e Engine) -> Apply<'e> {
+        Apply { engine, session: Session::new(engine.node.clients.unlisted(), Some(engine.node.acl.default_user())) }
+    }
+
+    /// Runs one effect.
+    ///
+    /// # Errors
+    /// The command is unknown or answers an error.
+    pub fn run(&mut self, argv: &[&[u8]]) -> Result<(), Refused> {
+        let known = self.engine.commands.resolve(argv).map_err(|e| failed(&e.wire()))?;
+        if matches!(&*known.name, "multi" | "exec") {
+            return Ok(());
+        }
+        let args = Argv::new(argv);
+        let now_ms = self.engine.node.clock.now_ms();
+        let mut txn = self.engine.lock_for(known, args, self.session.db, now_ms).map_err(|e| failed(&e.wire()))?;
+        txn.keep_expired = true;
+        let mut reply = Reply::new(Proto::Resp2);
+        let mut unit = Unit::default();
+        self.engine.call(&mut txn, &mut self.session, known, args, &mut reply, Origin::Log, &mut unit);
+        let ready = self.engine.commit(txn, unit);
+        self.engine.serve_ready(ready);
+        let bytes = reply.take();
+        if bytes.first() == Some(&b'-') { Err(failed(&bytes[1..])) } else { Ok(()) }
+    }
+}
+
+fn failed(text: &[u8]) -> Refused {
+    Refused::Failed(String::from_utf8_lossy(text).trim_end().to_string())
+}

@@ -1,1 +1,189 @@
-//! Park, serve, time out.
+//! Park, serve, time out: commands that wait for a key.
+//!
+//! A command that finds nothing parks a ticket under each of its keys before its shards are unlocked, so no wake-up is
+//! lost. When a commit finds a waiter of a changed key, it runs the waiter's command again for it, first come first:
+//! within the pusher's own transaction when the shards needed are free, otherwise right after, with empty hands. The
+//! reply goes to the sleeper. A ticket is taken once (`keyspace/waiters.rs`).
+
+use super::Engine;
+use super::commit::{Ready, Unit};
+use super::exec::timeout_bytes;
+use crate::acl::User;
+use crate::client::{Client, Marks, Session, Sleep};
+use crate::command::Known;
+use crate::command::args::Argv;
+use crate::command::ctx::{Block, Origin, Outcome};
+use crate::keyspace::Txn;
+use crate::keyspace::waiters::Ticket;
+use crate::resp::reply::{Proto, Reply};
+use std::sync::Arc;
+
+/// What a parked client waits with.
+pub struct Parked {
+    /// Where its reply will be.
+    pub sleep: Arc<Sleep>,
+    /// Its place in the queues.
+    pub ticket: Arc<Ticket>,
+    /// Unix time in milliseconds after which it gives up.
+    pub deadline_ms: Option<u64>,
+    /// What it answers then.
+    pub timeout_reply: Vec<u8>,
+    db: u32,
+    keys: Vec<Vec<u8>>,
+}
+
+/// What is needed to serve a ticket: the command, and who asked.
+struct Sleeper {
+    client: Arc<Client>,
+    user: Option<Arc<User>>,
+    sleep: Arc<Sleep>,
+    db: usize,
+    proto: Proto,
+    command: u16,
+    argv: Vec<Vec<u8>>,
+}
+
+/// How serving one ticket went.
+enum Served {
+    /// It has its reply.
+    Yes,
+    /// Still nothing for it.
+    No,
+    /// Its shards are not at hand.
+    Busy,
+}
+
+impl Engine {
+    /// Parks a command under its keys. The shards are held.
+    pub(super) fn park(
+        &self,
+        txn: &mut Txn<'_>,
+        session: &Session,
+        known: &Known,
+        argv: Argv<'_>,
+        block: Block,
+    ) -> Parked {
+        let sleep = Arc::new(Sleep::default());
+        let timeout_reply = timeout_bytes(&block, session.proto);
+        let sleeper = Sleeper {
+            client: session.client.clone(),
+            user: session.user.clone(),
+            sleep: sleep.clone(),
+            db: session.db,
+            proto: session.proto,
+            command: known.index,
+            argv: block.argv.unwrap_or_else(|| argv.all().iter().map(|a| a.to_vec()).collect()),
+        };
+        let ticket = Ticket::new(Box::new(sleeper), block.on_gone);
+        for key in &block.keys {
+            txn.waiters_of(key).park(session.db as u32, key, ticket.clone());
+        }
+        session.client.marks.set(Marks::BLOCKED, true);
+        *session.client.sleeping.lock() = Some(sleep.clone());
+        Parked { sleep, ticket, deadline_ms: block.deadline_ms, timeout_reply, db: session.db as u32, keys: block.keys }
+    }
+
+    /// The client no longer waits: served, timed out, unblocked or gone.
+    pub fn unpark(&self, client: &Client, parked: &Parked) {
+        client.marks.set(Marks::BLOCKED, false);
+        *client.sleeping.lock() = None;
+        let now_ms = self.node.clock.now_ms();
+        for key in &parked.keys {
+            let hash = crate::base::hash::key_hash(key);
+            let mut txn = Txn::one(&self.node.keyspace, parked.db as usize, now_ms, hash);
+            txn.waiters_of(key).forget(parked.db, key, &parked.ticket);
+        }
+    }
+
+    /// Serves waiters of ready keys within the transaction that made them ready, as far as their shards are free.
+    /// What could not be served stays in `ready`.
+    pub(super) fn serve_held<'k>(&'k self, txn: &mut Txn<'k>, ready: &mut Ready) {
+        let db = txn.db();
+        let mut left = Ready::new();
+        // Serving may make further keys ready (BLMOVE): they join the end of the queue.
+        while !ready.is_empty() {
+            let (key_db, key) = ready.remove(0);
+            if !self.serve_key(txn, key_db, &key, ready) {
+                left.push((key_db, key));
+            }
+        }
+        txn.select(db);
+        *ready = left;
+    }
+
+    /// Serves waiters of ready keys with empty hands.
+    pub(super) fn serve_ready(&self, ready: Ready) {
+        for (db, key) in ready {
+            loop {
+                let now_ms = self.node.clock.now_ms();
+                let hash = crate::base::hash::key_hash(&key);
+                let head = Txn::one(&self.node.keyspace, db as usize, now_ms, hash).waiters_of(&key).live(db, &key);
+                let Some(ticket) = head.first() else { break };
+                let shards = self.shards_of_ticket(ticket, &key);
+                let mut txn = Txn::lock(&self.node.keyspace, db as usize, now_ms, &shards);
+                let mut more = Ready::new();
+                let done = self.serve_key(&mut txn, db, &key, &mut more);
+                let rest = self.commit(txn, Unit::default());
+                self.serve_ready(more);
+                self.serve_ready(rest);
+                if done {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn shards_of_ticket(&self, ticket: &Ticket, key: &[u8]) -> Vec<u32> {
+        let keyspace = &self.node.keyspace;
+        let mut keys: Vec<Vec<u8>> = vec![key.to_vec()];
+        if let Some(sleeper) = ticket.sleeper.downcast_ref::<Sleeper>() {
+            let slices: Vec<&[u8]> = sleeper.argv.iter().map(Vec::as_slice).collect();
+            let spec = &self.commands.get(sleeper.command).command.spec;
+            keys.extend(spec.keys.find(&slices).unwrap_or_default().iter().map(|(i, _)| slices[*i].to_vec()));
+        }
+        Txn::shards_of(keyspace, keys.iter().map(Vec::as_slice)).to_vec()
+    }
+
+    /// Serves the waiters of one key in order; false when one's shards were not free.
+    fn serve_key<'k>(&'k self, txn: &mut Txn<'k>, db: u32, key: &[u8], ready: &mut Ready) -> bool {
+        let tickets = txn.waiters_of(key).live(db, key);
+        for ticket in tickets {
+            match self.serve_one(txn, &ticket, key, ready) {
+                Served::Yes | Served::No => {}
+                Served::Busy => return false,
+            }
+        }
+        true
+    }
+
+    fn serve_one<'k>(&'k self, txn: &mut Txn<'k>, ticket: &Arc<Ticket>, key: &[u8], ready: &mut Ready) -> Served {
+        let Some(sleeper) = ticket.sleeper.downcast_ref::<Sleeper>() else { return Served::No };
+        if !txn.try_extend(&self.shards_of_ticket(ticket, key)) {
+            return Served::Busy;
+        }
+        let known = self.commands.get(sleeper.command);
+        let slices: Vec<&[u8]> = sleeper.argv.iter().map(Vec::as_slice).collect();
+        let mut session = Session::new(sleeper.client.clone(), sleeper.user.clone());
+        session.db = sleeper.db;
+        session.proto = sleeper.proto;
+        let mut reply = Reply::new(sleeper.proto);
+        let mut unit = Unit::default();
+        txn.select(sleeper.db);
+        if !ticket.begin() {
+            return Served::No;
+        }
+        let (outcome, failed) =
+            self.call(txn, &mut session, known, Argv::new(&slices), &mut reply, Origin::Served, &mut unit);
+        // A key that this command cannot use (another type) lets it wait on, unless it asked to be told.
+        let unusable = failed && !ticket.on_gone;
+        if matches!(outcome, Outcome::Block(_)) || unusable {
+            ticket.release();
+            return Served::No;
+        }
+        *sleeper.sleep.reply.lock() = Some(reply.take());
+        ticket.finish();
+        sleeper.client.mailbox.ring();
+        ready.extend(self.publish(txn, unit));
+        Served::Yes
+    }
+}

@@ -1,1 +1,201 @@
-//! Lock, run, commit.
+//! Lock, run, commit: one command under the locks of its keys.
+
+use super::commit::Unit;
+use super::{Engine, Flow};
+use crate::client::{Marks, Session};
+use crate::command::args::Argv;
+use crate::command::ctx::{Block, Ctx, Origin, Outcome, TimeoutReply};
+use crate::command::error::Error;
+use crate::command::{Known, Run};
+use crate::keyspace::Txn;
+use crate::resp::reply::{Proto, Reply};
+use crate::spec::{Flags, Keys};
+use crate::stats::slowlog::{Slow, shorten};
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Engine {
+    /// Runs one command of a client by itself.
+    pub(super) fn run_single(&self, session: &mut Session, known: &Known, argv: Argv<'_>, reply: &mut Reply) -> Flow {
+        let started = self.node.clock.monotonic_ns();
+        let now_ms = self.node.clock.now_ms();
+        let token = matches!(known.command.spec.keys, Keys::All).then(|| self.node.token.lock());
+        let mut txn = match self.lock_for(known, argv, session.db, now_ms) {
+            Ok(txn) => txn,
+            Err(error) => {
+                self.refuse(session, Some(known), &error, reply);
+                return Flow::Next;
+            }
+        };
+        self.feed_monitors(session, known, argv.all());
+        self.prepare(&mut txn, session, known);
+        let mut unit = Unit::default();
+        let (outcome, failed) = self.call(&mut txn, session, known, argv, reply, Origin::Client, &mut unit);
+        let flow = match outcome {
+            Outcome::Done => Flow::Next,
+            Outcome::Sleep(ms) => Flow::Sleep(ms),
+            Outcome::Shutdown => Flow::Shutdown,
+            Outcome::Block(block) => Flow::Blocked(self.park(&mut txn, session, known, argv, block)),
+        };
+        let ready = self.commit(txn, unit);
+        drop(token);
+        if !ready.is_empty() {
+            self.serve_ready(ready);
+        }
+        self.account(session, known, argv.all(), started, failed);
+        flow
+    }
+
+    /// Takes the shards of a request's keys.
+    pub(super) fn lock_for<'k>(
+        &'k self,
+        known: &Known,
+        argv: Argv<'_>,
+        db: usize,
+        now_ms: u64,
+    ) -> Result<Txn<'k>, Error> {
+        let keyspace = &self.node.keyspace;
+        match known.command.spec.keys {
+            Keys::None => Ok(Txn::empty(keyspace, db, now_ms)),
+            Keys::One(index, _) => {
+                // An optional key may be missing (MEMORY, OBJECT HELP).
+                Ok(match argv.all().get(index as usize) {
+                    Some(key) => Txn::one(keyspace, db, now_ms, crate::base::hash::key_hash(key)),
+                    None => Txn::empty(keyspace, db, now_ms),
+                })
+            }
+            Keys::All => Ok(Txn::all(keyspace, db, now_ms)),
+            keys => {
+                // A request whose keys cannot be told is left to its handler, which has the right error for it.
+                let found = keys.find(argv.all()).unwrap_or_default();
+                let shards = Txn::shards_of(keyspace, found.iter().map(|(i, _)| argv.all()[*i]));
+                Ok(Txn::lock(keyspace, db, now_ms, &shards))
+            }
+        }
+    }
+
+    /// Tells a transaction what the client and the command want of it.
+    pub(super) fn prepare(&self, txn: &mut Txn<'_>, session: &Session, known: &Known) {
+        txn.no_touch = session.client.marks.any(Marks::NO_TOUCH) && &*known.name != "touch"
+            || known.command.spec.flags.has(Flags::NO_TOUCH);
+        txn.keep_expired = self.node.generation.load(Relaxed) != 0 && self.node.paused(true, txn.now_ms()).is_some();
+    }
+
+    /// Runs a handler; an error becomes its reply. What it changed is added to `unit`. Also says whether it failed.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn call<'k>(
+        &'k self,
+        txn: &mut Txn<'k>,
+        session: &mut Session,
+        known: &Known,
+        argv: Argv<'_>,
+        reply: &mut Reply,
+        origin: Origin,
+        unit: &mut Unit,
+    ) -> (Outcome, bool) {
+        let Run::Handler(handler) = known.command.run else {
+            self.error(session, &Error::Text("ERR This command is not allowed here"), reply);
+            return (Outcome::Done, true);
+        };
+        let mark = reply.mark();
+        let dirty = txn.dirty();
+        let mut ctx = Ctx {
+            args: argv,
+            txn,
+            reply,
+            node: &self.node,
+            commands: &self.commands,
+            session,
+            origin,
+            rewrite: Default::default(),
+        };
+        let result = handler(&mut ctx);
+        let rewrite = std::mem::take(&mut ctx.rewrite);
+        if txn.is_logged() {
+            unit.add(txn, known, argv, rewrite, txn.dirty() > dirty);
+        }
+        match result {
+            Ok(Outcome::Block(block)) if !matches!(origin, Origin::Client | Origin::Served) => {
+                reply_timeout(block.on_timeout, reply);
+                (Outcome::Done, false)
+            }
+            Ok(outcome) => (outcome, false),
+            Err(error) => {
+                reply.truncate(mark);
+                self.error(session, &error, reply);
+                (Outcome::Done, true)
+            }
+        }
+    }
+
+    /// Counts one call: statistics, slow log, latency monitor.
+    pub(super) fn account(&self, session: &Session, known: &Known, argv: &[&[u8]], started_ns: u64, failed: bool) {
+        let node = &self.node;
+        let nanos = node.clock.monotonic_ns().saturating_sub(started_ns);
+        let worker = node.stats.worker(session.client.worker);
+        worker.commands.add(1);
+        let count = &worker.by_command[known.index as usize];
+        count.calls.add(1);
+        count.nanos.add(nanos);
+        count.failed.add(failed as u64);
+        if node.config.latency_tracking.get() {
+            count.histogram.record(nanos);
+        }
+        let threshold_us = node.config.slowlog_log_slower_than.get();
+        let latency_ms = node.config.latency_monitor_threshold.get();
+        let micros = nanos / 1000;
+        if threshold_us >= 0 && micros as i64 >= threshold_us && !known.command.spec.flags.has(Flags::SKIP_SLOWLOG) {
+            self.note_slow(session, argv, micros);
+        }
+        if latency_ms > 0 && (micros / 1000) as i64 >= latency_ms {
+            let event = if known.command.spec.flags.has(Flags::FAST) { "fast-command" } else { "command" };
+            node.stats.latency.add(event, node.clock.now_ms() / 1000, micros / 1000);
+        }
+    }
+
+    #[cold]
+    fn note_slow(&self, session: &Session, argv: &[&[u8]], micros: u64) {
+        let node = &self.node;
+        let slow = Slow {
+            id: 0,
+            at_s: node.clock.now_ms() / 1000,
+            micros,
+            argv: shorten(argv),
+            addr: session.client.addr.clone(),
+            name: session.client.labels.read().name.clone(),
+        };
+        node.stats.slowlog.add(node.config.slowlog_max_len.get().max(0) as usize, slow);
+    }
+
+    /// Shows a request to the clients that run MONITOR.
+    pub(super) fn feed_monitors(&self, session: &Session, known: &Known, argv: &[&[u8]]) {
+        let monitors = self.node.monitors.read();
+        if monitors.is_empty() || known.command.spec.flags.any(Flags::SKIP_MONITOR.and(Flags::ADMIN)) {
+            return;
+        }
+        let us = self.node.clock.now_us();
+        let source = if session.client.marks.any(Marks::LUA) { "lua" } else { session.client.addr.as_str() };
+        let mut line = format!("+{}.{:06} [{} {}]", us / 1_000_000, us % 1_000_000, session.db, source).into_bytes();
+        for arg in argv {
+            line.push(b' ');
+            crate::base::bytes::push_quoted(&mut line, arg);
+        }
+        line.extend_from_slice(b"\r\n");
+        monitors.iter().for_each(|m| m.push(&line));
+    }
+}
+
+/// The reply of a command that gave up waiting.
+pub(super) fn reply_timeout(kind: TimeoutReply, reply: &mut Reply) {
+    match kind {
+        TimeoutReply::NullArray => reply.null_array(),
+        TimeoutReply::Null => reply.null(),
+        TimeoutReply::Zero => reply.int(0),
+    }
+}
+
+/// The same as bytes.
+pub(super) fn timeout_bytes(block: &Block, proto: Proto) -> Vec<u8> {
+    let mut reply = Reply::new(proto);
+    reply_timeout(block.on_timeout, &mut reply);
+    reply.take()
+}

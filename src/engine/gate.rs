@@ -1,1 +1,129 @@
-//! The ordered list of small checks before a command runs.
+//! The ordered list of small checks before a command runs, each with the error it gives.
+
+use super::Engine;
+use crate::client::Session;
+use crate::command::args::Argv;
+use crate::command::error::Error;
+use crate::command::{EngineOp, Known, Run};
+use crate::resp::reply::Proto;
+use crate::spec::Flags;
+
+/// What the gate says.
+pub enum Verdict {
+    /// Go on.
+    Pass,
+    /// Answer this error.
+    Refuse(Error),
+    /// Come back later, at this Unix time in milliseconds at the latest.
+    Wait(u64),
+}
+
+/// Before AUTH.
+pub const NOAUTH: Error = Error::Text("NOAUTH Authentication required.");
+
+impl Engine {
+    /// Judges one request.
+    #[inline]
+    pub(super) fn gate(&self, session: &Session, known: &Known, argv: Argv<'_>) -> Verdict {
+        let spec = &known.command.spec;
+        if !spec.arity.accepts(argv.len()) {
+            if session.user.is_none() && !spec.flags.has(Flags::NO_AUTH) {
+                return Verdict::Refuse(NOAUTH);
+            }
+            return Verdict::Refuse(Error::Arity(known.name.to_string().into()));
+        }
+        if session.user.is_none() && !spec.flags.has(Flags::NO_AUTH) {
+            return Verdict::Refuse(NOAUTH);
+        }
+        if let Some(error) = self.protected(session, known) {
+            return Verdict::Refuse(error);
+        }
+        if session.multi.is_some() && spec.flags.has(Flags::NO_MULTI) {
+            return Verdict::Refuse(no_multi(known));
+        }
+        if self.node.keyspace.namespace.maxmemory_bytes() > 0 {
+            let room = self.make_room();
+            let counts = spec.flags.has(Flags::DENYOOM)
+                || session.multi.as_ref().is_some_and(|m| m.has_denyoom(&self.commands) && is_exec(known));
+            if !room && counts {
+                return Verdict::Refuse(Error::OutOfMemory);
+            }
+        }
+        if session.proto == Proto::Resp2 && session.is_subscriber() && !allowed_to_subscribers(known) {
+            return Verdict::Refuse(Error::owned(format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+                known.name
+            )));
+        }
+        self.paused(session, known)
+    }
+
+    /// DEBUG and MODULE are off unless the configuration opens them.
+    fn protected(&self, session: &Session, known: &Known) -> Option<Error> {
+        let config = &self.node.config;
+        let (allowed, name) = match known.command.spec.name {
+            "DEBUG" => (config.allows_debug(session.client.addr.as_str()), "DEBUG"),
+            "LOAD" | "UNLOAD" | "LOADEX" if known.name.starts_with("module|") => {
+                (config.allows_modules(session.client.addr.as_str()), "MODULE")
+            }
+            _ => return None,
+        };
+        let option = name.to_ascii_lowercase();
+        (!allowed).then(|| {
+            Error::owned(format!(
+                "ERR {name} command not allowed. If the enable-{option}-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server."
+            ))
+        })
+    }
+
+    /// CLIENT PAUSE. Inside MULTI only EXEC waits.
+    fn paused(&self, session: &Session, known: &Known) -> Verdict {
+        use std::sync::atomic::Ordering::Relaxed;
+        if self.node.generation.load(Relaxed) == 0 || (session.multi.is_some() && !is_exec(known)) {
+            return Verdict::Pass;
+        }
+        if matches!(&*known.name, "client|unpause" | "client|pause") {
+            return Verdict::Pass;
+        }
+        let writes = self.may_write(session, known);
+        match self.node.paused(writes, self.node.clock.now_ms()) {
+            Some(until_ms) => Verdict::Wait(until_ms),
+            None => Verdict::Pass,
+        }
+    }
+
+    fn may_write(&self, session: &Session, known: &Known) -> bool {
+        let writes = |k: &Known| k.command.spec.flags.any(Flags::WRITE.and(Flags::MAY_REPLICATE));
+        match &session.multi {
+            Some(multi) if is_exec(known) => multi.queue.iter().any(|(i, _)| writes(self.commands.get(*i))),
+            _ => writes(known),
+        }
+    }
+}
+
+fn is_exec(known: &Known) -> bool {
+    matches!(known.command.run, Run::Engine(EngineOp::Exec))
+}
+
+fn no_multi(known: &Known) -> Error {
+    match known.command.run {
+        Run::Engine(EngineOp::Multi) => Error::Text("ERR MULTI calls can not be nested"),
+        Run::Engine(EngineOp::Watch) => Error::Text("ERR WATCH inside MULTI is not allowed"),
+        _ => Error::Text("ERR Command not allowed inside a transaction"),
+    }
+}
+
+fn allowed_to_subscribers(known: &Known) -> bool {
+    matches!(
+        &*known.name,
+        "subscribe"
+            | "psubscribe"
+            | "ssubscribe"
+            | "unsubscribe"
+            | "punsubscribe"
+            | "sunsubscribe"
+            | "ping"
+            | "quit"
+            | "reset"
+    )
+}

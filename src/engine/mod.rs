@@ -1,4 +1,9 @@
-//! The engine: `execute` is the one way in.
+//! The engine: [`Engine::execute`] is the one way in.
+//!
+//! A request is resolved to a command, passes the gate (`gate.rs`), is queued when its session is inside MULTI
+//! (`multi.rs`), runs under the locks of its keys (`exec.rs`), and what it changed leaves by `commit.rs` before the
+//! locks are released. A command that finds nothing parks (`block.rs`). Nothing here knows a socket: the caller is
+//! told what to do next by a [`Flow`].
 
 pub mod apply;
 pub mod block;
@@ -8,3 +13,169 @@ pub mod gate;
 pub mod maintain;
 pub mod multi;
 pub mod script;
+
+use crate::client::{Marks, ReplyMode, Session};
+use crate::command::args::Argv;
+use crate::command::error::Error;
+use crate::command::{CommandTable, EngineOp, Known, Run};
+use crate::node::Node;
+use crate::resp::reply::Reply;
+use block::Parked;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A node and the commands it knows.
+pub struct Engine {
+    /// Everything the process owns.
+    pub node: Node,
+    /// The commands.
+    pub commands: CommandTable,
+}
+
+/// What the caller has to do after a request.
+pub enum Flow {
+    /// Go on; the reply is written (or is not wanted).
+    Next,
+    /// The client waits: see [`Parked`].
+    Blocked(Parked),
+    /// Run the same request again when the pause is over, at the latest at this Unix time in milliseconds.
+    Postponed(u64),
+    /// Hold the reply back for so many milliseconds.
+    Sleep(u64),
+    /// Close after the replies so far.
+    Close,
+    /// Stop the server.
+    Shutdown,
+}
+
+impl Engine {
+    /// Runs one request of a client.
+    pub fn execute(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply) -> Flow {
+        let mark = reply.mark();
+        let flow = self.execute_inner(session, argv, reply);
+        if session.reply_mode != ReplyMode::On {
+            match session.reply_mode {
+                ReplyMode::Off => reply.truncate(mark),
+                ReplyMode::Skip => {
+                    reply.truncate(mark);
+                    session.reply_mode = ReplyMode::On;
+                }
+                ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skip,
+                ReplyMode::On => {}
+            }
+        }
+        if session.closing { Flow::Close } else { flow }
+    }
+
+    fn execute_inner(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply) -> Flow {
+        let known = match self.commands.resolve(argv.all()) {
+            Ok(known) => known,
+            Err(error) => {
+                // An unauthenticated client must not learn which commands exist.
+                let error = if session.user.is_none() { gate::NOAUTH } else { error };
+                self.refuse(session, None, &error, reply);
+                return Flow::Next;
+            }
+        };
+        match self.gate(session, known, argv) {
+            gate::Verdict::Pass => {}
+            gate::Verdict::Refuse(error) => {
+                self.refuse(session, Some(known), &error, reply);
+                return Flow::Next;
+            }
+            gate::Verdict::Wait(until_ms) => return Flow::Postponed(until_ms),
+        }
+        let client = &session.client;
+        client.last_command.store(known.index, Relaxed);
+        client.totals[2].store(client.totals[2].load(Relaxed) + 1, Relaxed);
+        if session.multi.is_some() && !multi::runs_inside(known) {
+            self.queue(session, known, argv, reply);
+            return Flow::Next;
+        }
+        match known.command.run {
+            Run::Handler(_) => self.run_single(session, known, argv, reply),
+            Run::Engine(op) => self.run_engine(op, session, known, argv, reply),
+            Run::Container => {
+                let error = Error::Arity(known.name.to_string().into());
+                self.refuse(session, Some(known), &error, reply);
+                Flow::Next
+            }
+        }
+    }
+
+    fn run_engine(
+        &self,
+        op: EngineOp,
+        session: &mut Session,
+        known: &Known,
+        argv: Argv<'_>,
+        reply: &mut Reply,
+    ) -> Flow {
+        let started = self.node.clock.monotonic_ns();
+        self.feed_monitors(session, known, argv.all());
+        let errors = self.node.stats.worker(session.client.worker).errors.get();
+        match op {
+            EngineOp::Multi => self.begin_multi(session, reply),
+            EngineOp::Exec => self.exec_multi(session, reply),
+            EngineOp::Discard => self.discard_multi(session, reply),
+            EngineOp::Watch => self.watch(session, argv, reply),
+            EngineOp::Unwatch => self.unwatch(session, reply),
+            EngineOp::Reset => self.reset(session, reply),
+        }
+        self.account(
+            session,
+            known,
+            argv.all(),
+            started,
+            self.node.stats.worker(session.client.worker).errors.get() > errors,
+        );
+        Flow::Next
+    }
+
+    /// Answers an error to a request that did not run; inside MULTI it aborts the transaction.
+    pub fn refuse(&self, session: &mut Session, known: Option<&Known>, error: &Error, reply: &mut Reply) {
+        if let Some(multi) = &mut session.multi {
+            multi.aborted = true;
+        }
+        if let Some(known) = known {
+            self.node.stats.worker(session.client.worker).by_command[known.index as usize].rejected.add(1);
+            // EXEC refused ends the transaction, as Redis does.
+            if matches!(known.command.run, Run::Engine(EngineOp::Exec)) && session.multi.is_some() {
+                self.leave_multi(session);
+                let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
+                text.extend_from_slice(&error.wire());
+                self.error(session, &Error::Owned(text), reply);
+                return;
+            }
+        }
+        self.error(session, error, reply);
+    }
+
+    /// Writes an error reply and counts it.
+    pub fn error(&self, session: &Session, error: &Error, reply: &mut Reply) {
+        let wire = error.wire();
+        self.node.stats.count_error(session.client.worker, &wire);
+        reply.error(&wire);
+    }
+
+    /// Ends a session: what it left in registries goes.
+    pub fn close(&self, session: &mut Session) {
+        self.leave_multi(session);
+        self.unsubscribe_all(session);
+        let client = &session.client;
+        if client.marks.any(Marks::MONITOR) {
+            self.node.monitors.write().retain(|m| m.id != client.id);
+        }
+        self.node.clients.remove(client.id);
+    }
+
+    /// Ends all subscriptions of a session, silently.
+    pub fn unsubscribe_all(&self, session: &mut Session) {
+        let pubsub = &self.node.pubsub;
+        let id = session.client.id;
+        let [channels, patterns, shard] = std::mem::take(&mut session.subscribed);
+        channels.iter().for_each(|c| pubsub.channels.unsubscribe(c, id));
+        patterns.iter().for_each(|p| pubsub.patterns.unsubscribe(p, id));
+        shard.iter().for_each(|c| pubsub.shard_channels.unsubscribe(c, id));
+        session.client.subscriptions.iter().for_each(|n| n.store(0, Relaxed));
+    }
+}

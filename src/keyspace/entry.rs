@@ -1,1 +1,834 @@
 //! One key: header, deadline, key and value in one allocation (D4).
+//!
+//! A key with a small value costs 8 bytes beyond its key and value: the block begins with one word that holds both
+//! lengths, the type, the flags and the access word, and everything else is there only when it is needed.
+//!
+//! ```text
+//!   Entry ──► 0         8            (+8)          (+8)         (+0, 8 or 16)
+//!             | header  | deadline?  | key length? | payload     | key ...... | text of a short string ... |
+//!                         if EXPIRY    if LONG_KEY   by type
+//!
+//!   header:   0         2              4        5               8
+//!             | key len | text len     | tag    | access word   |
+//!               u16       u16            u8       24 bits
+//!   tag:      bits 0-2 what the payload is, then EXPIRY, EPOCH, RAW, LONG_KEY, LATE
+//! ```
+//!
+//! | tag | payload | text behind the key |
+//! |---|---|---|
+//! | integer | `i64` | - |
+//! | short string, below [`SHARED_MIN`] | nothing | the string |
+//! | long string | `Box<Bytes>` | - |
+//! | collection | the typed value, 16 bytes | - |
+//!
+//! 16 bytes of key and 8 of value are 32 bytes, 16 and 200 are 224: size classes without slack. The block is always
+//! exactly as long as its header says, so its size need not be stored, and a string that grows in place is amortised by
+//! the allocator's classes (each is at least an eighth bigger than the one before). Deadlines are Unix time in
+//! milliseconds. A key of 64 KiB or more keeps its length in a word of its own.
+//!
+//! This is one of the few files with `unsafe`: no safe type has this shape. All of it is behind total functions; the
+//! tests run them against a plain model.
+#![allow(unsafe_code)]
+
+use crate::base::alloc::usable_size;
+use crate::types::hash::Hash;
+use crate::types::list::List;
+use crate::types::set::Set;
+use crate::types::stream::Stream;
+use crate::types::string::{self, NewStr, SHARED_MIN, StrRef};
+use crate::types::zset::ZSet;
+use crate::types::{Kind, Value, ValueMut, ValueRef};
+use bytes::{Bytes, BytesMut};
+use std::alloc::{self, Layout, handle_alloc_error};
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
+
+/// What the payload is: the low three bits of the tag.
+const WHAT: u32 = 7;
+const INT: u32 = 0;
+const INLINE: u32 = 1;
+const SHARED: u32 = 2;
+const LIST: u32 = 3;
+const SET: u32 = 4;
+const ZSET: u32 = 5;
+const HASH: u32 = 6;
+const STREAM: u32 = 7;
+
+/// The entry has a deadline.
+const EXPIRY: u32 = 1 << 3;
+/// On which side of the running cut the entry is.
+const EPOCH: u32 = 1 << 4;
+/// The string was changed in place.
+const RAW: u32 = 1 << 5;
+/// The length of the key does not fit 16 bits.
+const LONG_KEY: u32 = 1 << 6;
+/// The deadline was moved later since the timer wheel heard of it.
+const LATE: u32 = 1 << 7;
+const ACCESS_SHIFT: u32 = 8;
+
+/// Bytes of the payload, by what it is.
+const PAYLOAD_LEN: [u8; 8] = [8, 0, 8, 16, 16, 16, 16, 16];
+const HEADER_LEN: usize = 8;
+
+const _: () = {
+    const fn fits<T>() {
+        assert!(size_of::<T>() <= 16 && align_of::<T>() <= 8, "a collection fits the payload");
+    }
+    fits::<List>();
+    fits::<Hash>();
+    fits::<Set>();
+    fits::<ZSet>();
+    fits::<Stream>();
+    assert!(size_of::<Option<Entry>>() == 8);
+    assert!(SHARED_MIN <= u16::MAX as usize);
+};
+
+/// One key with all that belongs to it; owns its block.
+///
+/// Reading, and setting the access word and the epoch bit, take `&self`; an entry is therefore not `Sync`: it is used
+/// under the lock of its shard.
+#[repr(transparent)]
+pub struct Entry(NonNull<u8>);
+
+// SAFETY: an entry owns its block and what hangs off it, and all of that may move between threads.
+unsafe impl Send for Entry where Value: Send {}
+
+impl Entry {
+    /// A string key.
+    pub fn new_str(key: &[u8], value: &NewStr<'_>, expiry: Option<u64>) -> Entry {
+        match value {
+            NewStr::Int(n) => {
+                let entry = Entry::block(INT, key, 0, expiry);
+                // SAFETY: the payload of INT is 8 bytes inside the block.
+                unsafe { entry.payload().cast::<i64>().write(*n) };
+                entry
+            }
+            NewStr::Copy(text) if text.len() < SHARED_MIN => Entry::inline(key, text, expiry),
+            NewStr::Shared(text) if text.len() < SHARED_MIN => Entry::inline(key, text, expiry),
+            NewStr::Copy(text) => Entry::shared(key, Bytes::copy_from_slice(text), expiry),
+            NewStr::Shared(text) => Entry::shared(key, text.clone(), expiry),
+        }
+    }
+
+    fn inline(key: &[u8], text: &[u8], expiry: Option<u64>) -> Entry {
+        let mut entry = Entry::block(INLINE, key, text.len(), expiry);
+        entry.text_mut().copy_from_slice(text);
+        entry
+    }
+
+    fn shared(key: &[u8], text: Bytes, expiry: Option<u64>) -> Entry {
+        let entry = Entry::block(SHARED, key, 0, expiry);
+        // SAFETY: the payload of SHARED is a pointer inside the block.
+        unsafe { entry.payload().cast::<*mut Bytes>().write(Box::into_raw(Box::new(text))) };
+        entry
+    }
+
+    /// A key with a collection.
+    pub fn new_value(key: &[u8], value: Value, expiry: Option<u64>) -> Entry {
+        let what = match &value {
+            Value::List(_) => LIST,
+            Value::Set(_) => SET,
+            Value::ZSet(_) => ZSET,
+            Value::Hash(_) => HASH,
+            Value::Stream(_) => STREAM,
+        };
+        let entry = Entry::block(what, key, 0, expiry);
+        let payload = entry.payload();
+        // SAFETY: the payload of a collection is 16 bytes inside the block, aligned to 8, and every collection fits.
+        unsafe {
+            match value {
+                Value::List(v) => payload.cast::<List>().write(v),
+                Value::Set(v) => payload.cast::<Set>().write(v),
+                Value::ZSet(v) => payload.cast::<ZSet>().write(v),
+                Value::Hash(v) => payload.cast::<Hash>().write(v),
+                Value::Stream(v) => payload.cast::<Stream>().write(v),
+            }
+        }
+        entry
+    }
+
+    /// A copy of the value under another key, with the same deadline.
+    pub fn clone_with_key(&self, key: &[u8]) -> Entry {
+        let expiry = self.expiry();
+        let copy = match self.value() {
+            ValueRef::Str(s) => Entry::new_str(key, &s.into(), expiry),
+            ValueRef::List(v) => Entry::new_value(key, Value::List(v.clone()), expiry),
+            ValueRef::Hash(v) => Entry::new_value(key, Value::Hash(v.clone()), expiry),
+            ValueRef::Set(v) => Entry::new_value(key, Value::Set(v.clone()), expiry),
+            ValueRef::ZSet(v) => Entry::new_value(key, Value::ZSet(v.clone()), expiry),
+            ValueRef::Stream(v) => Entry::new_value(key, Value::Stream(v.clone()), expiry),
+        };
+        copy.set_meta(copy.meta() | self.meta() & RAW);
+        copy.set_access(self.access());
+        copy
+    }
+
+    // ---- Reading ----
+
+    /// The key.
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        let meta = self.meta();
+        // SAFETY: key and its length lie inside the block where the header says.
+        unsafe { std::slice::from_raw_parts(self.at(key_offset(meta)), self.key_len(meta)) }
+    }
+
+    /// The type of the value.
+    #[inline]
+    pub fn kind(&self) -> Kind {
+        match self.meta() & WHAT {
+            LIST => Kind::List,
+            SET => Kind::Set,
+            ZSET => Kind::ZSet,
+            HASH => Kind::Hash,
+            STREAM => Kind::Stream,
+            _ => Kind::Str,
+        }
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> ValueRef<'_> {
+        let payload = self.payload();
+        // SAFETY: the tag says of which type the payload is; the borrow of `self` covers it.
+        unsafe {
+            match self.meta() & WHAT {
+                INT => ValueRef::Str(StrRef::Int(payload.cast::<i64>().read())),
+                INLINE => ValueRef::Str(StrRef::Bytes(self.text())),
+                SHARED => ValueRef::Str(StrRef::Shared(&**payload.cast::<*const Bytes>())),
+                LIST => ValueRef::List(&*payload.cast()),
+                SET => ValueRef::Set(&*payload.cast()),
+                ZSET => ValueRef::ZSet(&*payload.cast()),
+                HASH => ValueRef::Hash(&*payload.cast()),
+                _ => ValueRef::Stream(&*payload.cast()),
+            }
+        }
+    }
+
+    /// The collection, for change; `None` for a string.
+    #[inline]
+    pub fn value_mut(&mut self) -> Option<ValueMut<'_>> {
+        let payload = self.payload();
+        // SAFETY: as in `value`; the borrow is exclusive.
+        unsafe {
+            match self.meta() & WHAT {
+                LIST => Some(ValueMut::List(&mut *payload.cast())),
+                SET => Some(ValueMut::Set(&mut *payload.cast())),
+                ZSET => Some(ValueMut::ZSet(&mut *payload.cast())),
+                HASH => Some(ValueMut::Hash(&mut *payload.cast())),
+                STREAM => Some(ValueMut::Stream(&mut *payload.cast())),
+                _ => None,
+            }
+        }
+    }
+
+    /// The string, if the value is one.
+    #[inline]
+    pub fn str(&self) -> Option<StrRef<'_>> {
+        match self.value() {
+            ValueRef::Str(s) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// The deadline, if there is one.
+    #[inline]
+    pub fn expiry(&self) -> Option<u64> {
+        // SAFETY: with EXPIRY the word behind the header is the deadline.
+        (self.meta() & EXPIRY != 0).then(|| unsafe { self.at(HEADER_LEN).cast::<u64>().read() })
+    }
+
+    /// The earliest deadline of a field, if the value is a hash that has one.
+    pub fn field_deadline(&self) -> Option<u64> {
+        match self.value() {
+            ValueRef::Hash(hash) => hash.next_deadline(),
+            _ => None,
+        }
+    }
+
+    /// The access word: 24 bits whose meaning is the eviction policy's.
+    #[inline]
+    pub fn access(&self) -> u32 {
+        self.meta() >> ACCESS_SHIFT
+    }
+    /// Sets the access word (24 bits).
+    #[inline]
+    pub fn set_access(&self, word: u32) {
+        self.set_meta(self.meta() & ((1 << ACCESS_SHIFT) - 1) | word << ACCESS_SHIFT);
+    }
+
+    /// On which side of the running cut the entry is.
+    #[inline]
+    pub fn epoch(&self) -> bool {
+        self.meta() & EPOCH != 0
+    }
+    /// Sets the epoch bit.
+    #[inline]
+    pub fn set_epoch(&self, epoch: bool) {
+        self.set_meta(if epoch { self.meta() | EPOCH } else { self.meta() & !EPOCH });
+    }
+
+    /// Whether the string was changed in place since it was set: its encoding is then `raw`, however short it is.
+    pub fn is_raw(&self) -> bool {
+        self.meta() & RAW != 0
+    }
+    /// Marks the string as changed in place.
+    pub fn mark_raw(&self) {
+        self.set_meta(self.meta() | RAW);
+    }
+
+    /// Whether the deadline was moved later since it was set: the timer wheel then still has an earlier one.
+    pub fn is_late(&self) -> bool {
+        self.meta() & LATE != 0
+    }
+    /// The timer wheel has the deadline that stands in the entry.
+    pub fn clear_late(&self) {
+        self.set_meta(self.meta() & !LATE);
+    }
+
+    /// The name of a string's encoding; `None` for a collection.
+    pub fn str_encoding(&self) -> Option<&'static str> {
+        self.str().map(|s| string::encoding_name(s, self.is_raw()))
+    }
+
+    /// Bytes this key takes: the block and what hangs off it.
+    pub fn heap_bytes(&self) -> usize {
+        let block = usable_size(self.size());
+        match self.value() {
+            ValueRef::Str(StrRef::Shared(b)) => block + usable_size(size_of::<Bytes>()) + usable_size(b.len()),
+            value => block + value.heap_bytes(),
+        }
+    }
+
+    /// Asks the processor to fetch the beginning of the block.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch(self.0.as_ptr());
+    }
+
+    // ---- Changing ----
+
+    /// Makes the value this string, whatever it was; the deadline, the access word and the epoch bit stay.
+    pub fn set_str(&mut self, value: &NewStr<'_>) {
+        let text: &[u8] = match value {
+            NewStr::Int(n) if self.meta() & WHAT == INT => {
+                // SAFETY: the payload of INT is an i64.
+                unsafe { self.payload().cast::<i64>().write(*n) };
+                return;
+            }
+            NewStr::Copy(text) => text,
+            NewStr::Shared(text) => text,
+            NewStr::Int(_) => return self.replace_value(value),
+        };
+        if text.len() < SHARED_MIN && self.meta() & WHAT == INLINE {
+            self.resize_text(text.len());
+            self.text_mut().copy_from_slice(text);
+            self.set_meta(self.meta() & !RAW);
+        } else {
+            self.replace_value(value);
+        }
+    }
+
+    /// A new block with the same key and header for a string of another shape.
+    fn replace_value(&mut self, value: &NewStr<'_>) {
+        let fresh = Entry::new_str(self.key(), value, self.expiry());
+        fresh.set_meta(fresh.meta() | self.meta() & (EPOCH | LATE));
+        fresh.set_access(self.access());
+        *self = fresh;
+    }
+
+    /// Edits the text of a string, which is `raw` afterwards; nothing happens to a collection and the result is `None`.
+    /// A short text is copied out and in; where the length is known beforehand,
+    /// [`with_slice_mut`](Entry::with_slice_mut) edits in place.
+    pub fn with_bytes_mut<R>(&mut self, edit: impl FnOnce(&mut Vec<u8>) -> R) -> Option<R> {
+        let mut text = match self.str()? {
+            StrRef::Shared(_) => Vec::from(std::mem::take(self.shared_mut()?)),
+            short => short.to_vec(),
+        };
+        let result = edit(&mut text);
+        match self.shared_mut() {
+            Some(shared) if text.len() >= SHARED_MIN => *shared = Bytes::from(text),
+            _ if text.len() >= SHARED_MIN => self.replace_value(&NewStr::Shared(Bytes::from(text))),
+            _ => self.set_str(&NewStr::Copy(&text)),
+        }
+        self.mark_raw();
+        Some(result)
+    }
+
+    /// Makes a string at least `min_len` bytes long, padding with zero bytes, and edits it in place; it is `raw`
+    /// afterwards. Growing byte by byte costs amortised constant time per byte. Nothing happens to a collection and the
+    /// result is `None`.
+    pub fn with_slice_mut<R>(&mut self, min_len: usize, edit: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+        let value = self.str()?;
+        let len = value.len().max(min_len);
+        let result = match value {
+            StrRef::Bytes(_) if len < SHARED_MIN => {
+                self.resize_text(len);
+                edit(self.text_mut())
+            }
+            StrRef::Shared(_) => edit_shared(self.shared_mut()?, len, edit),
+            short => {
+                let mut text = Vec::with_capacity(len);
+                text.extend_from_slice(short.as_bytes(&mut itoa::Buffer::new()));
+                text.resize(len, 0);
+                let result = edit(&mut text);
+                self.replace_value(&NewStr::Shared(Bytes::from(text)));
+                result
+            }
+        };
+        self.mark_raw();
+        Some(result)
+    }
+
+    /// Sets or clears the deadline.
+    pub fn set_expiry(&mut self, expiry: Option<u64>) {
+        match (self.expiry(), expiry) {
+            (Some(before), Some(at)) => {
+                if before != at {
+                    self.set_meta(if at > before { self.meta() | LATE } else { self.meta() & !LATE });
+                }
+            }
+            (None, Some(_)) => self.insert_expiry(),
+            (Some(_), None) => self.remove_expiry(),
+            (None, None) => {}
+        }
+        if let Some(at) = expiry {
+            // SAFETY: with EXPIRY, which is set by now, the word behind the header is the deadline.
+            unsafe { self.at(HEADER_LEN).cast::<u64>().write(at) };
+        }
+    }
+
+    fn insert_expiry(&mut self) {
+        let size = self.size();
+        self.reallocate(size, size + 8);
+        // SAFETY: the block has `size + 8` bytes; all behind the header moves up by one word.
+        unsafe { ptr::copy(self.at(HEADER_LEN), self.at(HEADER_LEN + 8), size - HEADER_LEN) };
+        self.set_meta(self.meta() & !LATE | EXPIRY);
+    }
+
+    fn remove_expiry(&mut self) {
+        let size = self.size();
+        // SAFETY: the block has `size` bytes; all behind the deadline moves down by one word.
+        unsafe { ptr::copy(self.at(HEADER_LEN + 8), self.at(HEADER_LEN), size - HEADER_LEN - 8) };
+        self.set_meta(self.meta() & !(LATE | EXPIRY));
+        self.reallocate(size, size - 8);
+    }
+
+    /// Gives the entry another key; everything else stays.
+    pub fn rename(&mut self, key: &[u8]) {
+        let old = self.meta();
+        let fresh = Entry::block(old & WHAT, key, self.text_len(), self.expiry());
+        fresh.set_meta(fresh.meta() & LONG_KEY | old & !LONG_KEY);
+        // SAFETY: both blocks have the same payload and text lengths; the value moves to the fresh block, and the old
+        // block is given back without dropping it.
+        unsafe {
+            ptr::copy_nonoverlapping(self.payload(), fresh.payload(), PAYLOAD_LEN[(old & WHAT) as usize].into());
+            ptr::copy_nonoverlapping(self.text().as_ptr(), fresh.text_start(), self.text_len());
+            let old = std::mem::replace(self, fresh);
+            old.free_block();
+        }
+    }
+
+    /// The collection, taken out; `None` for a string.
+    pub fn take_value(self) -> Option<Value> {
+        let payload = self.payload();
+        // SAFETY: the tag says of which type the payload is; it is read once and the block given back undropped.
+        unsafe {
+            let value = match self.meta() & WHAT {
+                LIST => Value::List(payload.cast::<List>().read()),
+                SET => Value::Set(payload.cast::<Set>().read()),
+                ZSET => Value::ZSet(payload.cast::<ZSet>().read()),
+                HASH => Value::Hash(payload.cast::<Hash>().read()),
+                STREAM => Value::Stream(payload.cast::<Stream>().read()),
+                _ => return None,
+            };
+            self.free_block();
+            Some(value)
+        }
+    }
+
+    // ---- The block ----
+
+    /// A block with header, deadline and key written; payload and text are not.
+    fn block(what: u32, key: &[u8], text_len: usize, expiry: Option<u64>) -> Entry {
+        let long = key.len() > u16::MAX as usize;
+        let mut meta = what;
+        meta |= if expiry.is_some() { EXPIRY } else { 0 };
+        meta |= if long { LONG_KEY } else { 0 };
+        let start = key_offset(meta);
+        let layout = layout(start + key.len() + text_len);
+        // SAFETY: the layout is not empty; every write is inside it, at offsets that `key_offset` leaves room for.
+        unsafe {
+            let block = alloc::alloc(layout);
+            let Some(block) = NonNull::new(block) else { handle_alloc_error(layout) };
+            let entry = Entry(block);
+            entry.at(0).cast::<u16>().write(if long { 0 } else { key.len() as u16 });
+            entry.at(2).cast::<u16>().write(text_len as u16);
+            entry.set_meta(meta);
+            if let Some(at) = expiry {
+                entry.at(HEADER_LEN).cast::<u64>().write(at);
+            }
+            if long {
+                entry.at(long_key_offset(meta)).cast::<u64>().write(key.len() as u64);
+            }
+            ptr::copy_nonoverlapping(key.as_ptr(), entry.at(start), key.len());
+            entry
+        }
+    }
+
+    /// The address `offset` bytes into the block.
+    ///
+    /// # Safety
+    /// `offset` is at most the size of the block.
+    #[inline]
+    unsafe fn at(&self, offset: usize) -> *mut u8 {
+        // SAFETY: by the caller.
+        unsafe { self.0.as_ptr().add(offset) }
+    }
+
+    /// Tag and access word.
+    #[inline]
+    fn meta(&self) -> u32 {
+        // SAFETY: the header is always there.
+        unsafe { self.at(4).cast::<u32>().read() }
+    }
+    #[inline]
+    fn set_meta(&self, meta: u32) {
+        // SAFETY: the header is always there, and no reference into it is ever handed out.
+        unsafe { self.at(4).cast::<u32>().write(meta) }
+    }
+
+    #[inline]
+    fn key_len(&self, meta: u32) -> usize {
+        // SAFETY: the header is always there; with LONG_KEY so is the word with the length.
+        unsafe {
+            if meta & LONG_KEY == 0 {
+                self.at(0).cast::<u16>().read().into()
+            } else {
+                self.at(long_key_offset(meta)).cast::<u64>().read() as usize
+            }
+        }
+    }
+
+    /// Length of the text behind the key.
+    #[inline]
+    fn text_len(&self) -> usize {
+        // SAFETY: the header is always there.
+        unsafe { self.at(2).cast::<u16>().read().into() }
+    }
+
+    #[inline]
+    fn payload(&self) -> *mut u8 {
+        let meta = self.meta();
+        // SAFETY: the payload, even an empty one, begins inside the block or at its end.
+        unsafe { self.at(key_offset(meta) - usize::from(PAYLOAD_LEN[(meta & WHAT) as usize])) }
+    }
+
+    #[inline]
+    fn text_start(&self) -> *mut u8 {
+        let meta = self.meta();
+        // SAFETY: the text begins where the key ends, which is inside the block or its end.
+        unsafe { self.at(key_offset(meta) + self.key_len(meta)) }
+    }
+    #[inline]
+    fn text(&self) -> &[u8] {
+        // SAFETY: the text is what lies between the end of the key and the end of the block; every way to make it
+        // longer writes it before it can be read.
+        unsafe { std::slice::from_raw_parts(self.text_start(), self.text_len()) }
+    }
+    #[inline]
+    fn text_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `text`; the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.text_start(), self.text_len()) }
+    }
+
+    /// The shared text of a long string.
+    fn shared_mut(&mut self) -> Option<&mut Bytes> {
+        // SAFETY: the payload of SHARED is a pointer from `Box::into_raw` that this entry owns.
+        (self.meta() & WHAT == SHARED).then(|| unsafe { &mut **self.payload().cast::<*mut Bytes>() })
+    }
+
+    /// Makes the text `len` bytes long; new bytes are zero.
+    fn resize_text(&mut self, len: usize) {
+        let (size, before) = (self.size(), self.text_len());
+        self.reallocate(size, size - before + len);
+        // SAFETY: the block has room for `len` bytes of text by now, of which those from `before` on are new.
+        unsafe {
+            self.at(2).cast::<u16>().write(len as u16);
+            if len > before {
+                self.text_start().add(before).write_bytes(0, len - before);
+            }
+        }
+    }
+
+    /// Size of the block, as it was asked for.
+    #[inline]
+    fn size(&self) -> usize {
+        let meta = self.meta();
+        key_offset(meta) + self.key_len(meta) + self.text_len()
+    }
+
+    fn reallocate(&mut self, before: usize, after: usize) {
+        if before == after {
+            return;
+        }
+        // SAFETY: `before` is the size the block was asked for with; `after` is not zero.
+        let block = unsafe { alloc::realloc(self.0.as_ptr(), layout(before), after) };
+        let Some(block) = NonNull::new(block) else { handle_alloc_error(layout(after)) };
+        self.0 = block;
+    }
+
+    /// Gives the block back and leaves what hangs off it alone.
+    fn free_block(self) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: the block is owned, of exactly this size, and not used again.
+        unsafe { alloc::dealloc(this.0.as_ptr(), layout(this.size())) };
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let payload = self.payload();
+        // SAFETY: the tag says what the payload is; it is dropped once, then the block goes.
+        unsafe {
+            match self.meta() & WHAT {
+                INT | INLINE => {}
+                SHARED => drop(Box::from_raw(payload.cast::<*mut Bytes>().read())),
+                LIST => ptr::drop_in_place(payload.cast::<List>()),
+                SET => ptr::drop_in_place(payload.cast::<Set>()),
+                ZSET => ptr::drop_in_place(payload.cast::<ZSet>()),
+                HASH => ptr::drop_in_place(payload.cast::<Hash>()),
+                _ => ptr::drop_in_place(payload.cast::<Stream>()),
+            }
+            alloc::dealloc(self.0.as_ptr(), layout(self.size()));
+        }
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry")
+            .field("key", &self.key().escape_ascii().to_string())
+            .field("kind", &self.kind())
+            .field("expiry", &self.expiry())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Edits a long string in place when nobody shares it, else a copy.
+fn edit_shared<R>(shared: &mut Bytes, len: usize, edit: impl FnOnce(&mut [u8]) -> R) -> R {
+    let mut text = match std::mem::take(shared).try_into_mut() {
+        Ok(own) => own,
+        Err(theirs) => {
+            let mut copy = BytesMut::with_capacity(len);
+            copy.extend_from_slice(&theirs);
+            copy
+        }
+    };
+    text.resize(len, 0);
+    let result = edit(&mut text);
+    *shared = text.freeze();
+    result
+}
+
+/// Where the key begins.
+#[inline]
+fn key_offset(meta: u32) -> usize {
+    HEADER_LEN
+        + (meta & EXPIRY) as usize
+        + ((meta & LONG_KEY) >> 3) as usize
+        + usize::from(PAYLOAD_LEN[(meta & WHAT) as usize])
+}
+const _: () = assert!(EXPIRY == 8 && LONG_KEY >> 3 == 8, "the flags are also the bytes they stand for");
+
+/// Where the length of a long key is.
+fn long_key_offset(meta: u32) -> usize {
+    HEADER_LEN + (meta & EXPIRY) as usize
+}
+
+#[inline]
+fn layout(size: usize) -> Layout {
+    debug_assert!(size <= isize::MAX as usize / 2);
+    // SAFETY: 8 is a power of two and no key or value comes near the limit of a layout.
+    unsafe { Layout::from_size_align_unchecked(size, 8) }
+}
+
+/// Asks the processor to fetch a line into its caches; does nothing where that cannot be said.
+#[inline]
+pub(super) fn prefetch<T>(address: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a prefetch of any address is allowed and has no effect but on time.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{0}]", in(reg) address, options(nostack, readonly, preserves_flags));
+    }
+    #[cfg(any(miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+    let _ = address;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn string(key: &[u8], value: &[u8]) -> Entry {
+        Entry::new_str(key, &NewStr::from_bytes(value), None)
+    }
+    fn text(entry: &Entry) -> Vec<u8> {
+        entry.str().expect("a string").to_vec()
+    }
+
+    #[test]
+    fn small_keys_cost_eight_bytes_beyond_key_and_value() {
+        for (value, ttl, bytes) in [(8, None, 32), (8, Some(1), 40), (200, None, 224), (100, None, 128)] {
+            let mut entry = string(&[b'k'; 16], &vec![b'v'; value]);
+            entry.set_expiry(ttl);
+            assert_eq!(entry.heap_bytes(), bytes, "{value} bytes, deadline {ttl:?}");
+        }
+        assert_eq!(string(&[b'k'; 16], b"12345678").heap_bytes(), 32);
+    }
+
+    #[test]
+    fn strings_of_every_shape_read_back() {
+        let long_key = vec![b'K'; 70_000];
+        let values: [&[u8]; 6] = [b"", b"x", b"-12", b"012", &[0; SHARED_MIN - 1], &[1; SHARED_MIN]];
+        for key in [&b""[..], b"k", &[7; 255], &[8; 65_535], &long_key] {
+            for value in values {
+                for expiry in [None, Some(u64::MAX)] {
+                    let entry = Entry::new_str(key, &NewStr::from_bytes(value), expiry);
+                    assert_eq!((entry.key(), text(&entry), entry.expiry()), (key, value.to_vec(), expiry));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn encodings_follow_what_was_done() {
+        let mut entry = string(b"k", b"10");
+        assert_eq!(entry.str_encoding(), Some("int"));
+        entry.with_slice_mut(3, |s| s[2] = b'x');
+        assert_eq!((text(&entry), entry.str_encoding()), (b"10x".to_vec(), Some("raw")));
+        entry.set_str(&NewStr::Copy(b"abc"));
+        assert_eq!(entry.str_encoding(), Some("embstr"));
+        entry.with_bytes_mut(|s| s.push(b'd'));
+        assert_eq!((text(&entry), entry.str_encoding()), (b"abcd".to_vec(), Some("raw")));
+        entry.set_str(&NewStr::Int(5));
+        assert_eq!(entry.str_encoding(), Some("int"));
+        assert_eq!(Entry::new_value(b"k", Value::List(List::default()), None).str_encoding(), None);
+    }
+
+    #[test]
+    fn header_bits_survive_every_change_of_the_value() {
+        let mut entry = string(b"k", b"v");
+        entry.set_access(0xabcdef);
+        entry.set_epoch(true);
+        entry.set_expiry(Some(77));
+        let long = vec![b'l'; SHARED_MIN];
+        let texts: [&[u8]; 6] = [b"1", b"short", &long, b"2", &long, b"short again"];
+        for value in texts {
+            entry.set_str(&NewStr::from_bytes(value));
+            assert_eq!(text(&entry), value);
+            assert_eq!((entry.access(), entry.epoch(), entry.expiry()), (0xabcdef, true, Some(77)));
+        }
+        entry.rename(b"another key");
+        assert_eq!(
+            (entry.key(), entry.access(), entry.epoch(), entry.expiry()),
+            (&b"another key"[..], 0xabcdef, true, Some(77))
+        );
+        entry.set_epoch(false);
+        assert!(!entry.epoch() && entry.access() == 0xabcdef);
+    }
+
+    #[test]
+    fn a_deadline_moved_later_is_late_for_the_wheel() {
+        let mut entry = string(b"k", b"v");
+        for (at, late) in [
+            (Some(10), false),
+            (Some(20), true),
+            (Some(20), true),
+            (Some(15), false),
+            (Some(16), true),
+            (None, false),
+            (Some(9), false),
+        ] {
+            entry.set_expiry(at);
+            assert_eq!((entry.expiry(), entry.is_late()), (at, late));
+        }
+    }
+
+    #[test]
+    fn a_shared_string_is_not_changed_under_its_reader() {
+        let mut entry = string(b"k", &[b'a'; SHARED_MIN]);
+        let Some(StrRef::Shared(bytes)) = entry.str() else { panic!("long strings are shared") };
+        let reader = bytes.clone();
+        entry.with_slice_mut(0, |s| s[0] = b'b');
+        entry.with_bytes_mut(|s| s[1] = b'b');
+        assert!(reader.iter().all(|&b| b == b'a'));
+        assert_eq!(&text(&entry)[..3], b"bba");
+    }
+
+    #[test]
+    fn collections_move_in_and_out() {
+        let entry = Entry::new_value(b"k", Value::Set(Set::default()), Some(5));
+        let copy = entry.clone_with_key(b"other");
+        assert_eq!((copy.key(), copy.kind(), copy.expiry()), (&b"other"[..], Kind::Set, Some(5)));
+        assert!(matches!(entry.take_value(), Some(Value::Set(_))));
+        assert!(string(b"k", b"v").take_value().is_none());
+        let mut list = Entry::new_value(b"k", Value::List(List::default()), None);
+        assert!(matches!(list.value_mut(), Some(ValueMut::List(_))));
+        list.set_expiry(Some(1));
+        list.rename(b"longer key");
+        list.set_expiry(None);
+        assert!(matches!(list.value(), ValueRef::List(v) if v.is_empty()));
+        assert!(list.with_slice_mut(1, |_| ()).is_none() && list.with_bytes_mut(|_| ()).is_none());
+        list.set_str(&NewStr::Int(1));
+        assert_eq!(list.kind(), Kind::Str);
+    }
+
+    /// Random edits against a plain model.
+    #[test]
+    fn edits_agree_with_a_model() {
+        let seed = 0x5eed_u64;
+        let mut state = seed;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize % below
+        };
+        let steps = if cfg!(miri) { 200 } else { 20_000 };
+        let mut model: (Vec<u8>, Vec<u8>, Option<u64>) = (b"key".to_vec(), b"v".to_vec(), None);
+        let mut entry = string(&model.0, &model.1);
+        for step in 0..steps {
+            let len = [0, 3, 40, 300, SHARED_MIN - 2, SHARED_MIN + 5][random(6)] + random(4);
+            match random(6) {
+                0 => {
+                    model.1 = if random(3) == 0 { random(1 << 20).to_string().into() } else { vec![step as u8; len] };
+                    entry.set_str(&NewStr::from_bytes(&model.1));
+                }
+                1 => {
+                    model.2 = (random(2) == 0).then_some(step);
+                    entry.set_expiry(model.2);
+                }
+                2 => {
+                    model.0 = vec![b'k'; [0, 5, 70_000][random(3)] + random(9)];
+                    entry.rename(&model.0);
+                }
+                3 => {
+                    model.1.resize(model.1.len().max(len), 0);
+                    entry.with_slice_mut(len, |s| s.iter_mut().take(3).for_each(|b| *b = b'w'));
+                    model.1.iter_mut().take(3).for_each(|b| *b = b'w');
+                }
+                4 => {
+                    model.1.extend_from_slice(b"tail");
+                    entry.with_bytes_mut(|s| s.extend_from_slice(b"tail"));
+                }
+                _ => entry = entry.clone_with_key(&model.0),
+            }
+            assert_eq!((entry.key(), entry.expiry()), (&model.0[..], model.2), "seed {seed:#x} step {step}");
+            assert!(text(&entry) == model.1, "seed {seed:#x} step {step}");
+        }
+    }
+}

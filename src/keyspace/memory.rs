@@ -1,1 +1,28 @@
-//! How much memory is used, and what eviction compares with the limit.
+//! What eviction compares with the limit.
+//!
+//! The bytes in use are counted by the allocator (`base::alloc`). Not counted for eviction are bytes that are on their
+//! way out: queued for freeing, or held by buffers of a cut, of replicas and of the AOF.
+
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+/// Bytes that are in use but must not cause eviction.
+#[derive(Debug, Default)]
+pub struct NotCounted {
+    bytes: AtomicI64,
+}
+
+impl NotCounted {
+    /// Adds (or, negative, takes back) bytes.
+    pub fn add(&self, bytes: i64) {
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+    /// The bytes now.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed).max(0) as u64
+    }
+}
+
+/// Bytes in use that count for eviction.
+pub fn counted_bytes(not_counted: &NotCounted) -> u64 {
+    (crate::base::alloc::used_memory() as u64).saturating_sub(not_counted.bytes())
+}

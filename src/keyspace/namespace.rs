@@ -1,1 +1,128 @@
-//! Limit, policy and counters of one namespace (D17); today there is one.
+//! Limit, policy and counters of one namespace (D17); today there is one, the whole server.
+
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// The eviction policy: Redis' eight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Policy {
+    /// Writes are refused.
+    NoEviction = 0,
+    /// Least recently used of all keys.
+    AllkeysLru,
+    /// Least frequently used of all keys.
+    AllkeysLfu,
+    /// Any key.
+    AllkeysRandom,
+    /// Least recently used of the keys with a deadline.
+    VolatileLru,
+    /// Least frequently used of the keys with a deadline.
+    VolatileLfu,
+    /// Any key with a deadline.
+    VolatileRandom,
+    /// The key with the nearest deadline.
+    VolatileTtl,
+}
+
+impl Policy {
+    /// Every policy with its name in the configuration.
+    pub const NAMES: [(Policy, &'static str); 8] = [
+        (Policy::NoEviction, "noeviction"),
+        (Policy::AllkeysLru, "allkeys-lru"),
+        (Policy::AllkeysLfu, "allkeys-lfu"),
+        (Policy::AllkeysRandom, "allkeys-random"),
+        (Policy::VolatileLru, "volatile-lru"),
+        (Policy::VolatileLfu, "volatile-lfu"),
+        (Policy::VolatileRandom, "volatile-random"),
+        (Policy::VolatileTtl, "volatile-ttl"),
+    ];
+    /// The policy of that name, compared without regard to case.
+    pub fn from_name(name: &str) -> Option<Policy> {
+        Self::NAMES.iter().find(|(_, n)| n.eq_ignore_ascii_case(name)).map(|(p, _)| *p)
+    }
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].1
+    }
+    /// Whether the access word counts frequency instead of time.
+    #[inline]
+    pub fn is_lfu(self) -> bool {
+        matches!(self, Policy::AllkeysLfu | Policy::VolatileLfu)
+    }
+    /// Whether the access word holds the time of the last use and is used by eviction.
+    #[inline]
+    pub fn is_lru(self) -> bool {
+        matches!(self, Policy::AllkeysLru | Policy::VolatileLru)
+    }
+    /// Whether only keys with a deadline are candidates.
+    pub fn is_volatile(self) -> bool {
+        matches!(self, Policy::VolatileLru | Policy::VolatileLfu | Policy::VolatileRandom | Policy::VolatileTtl)
+    }
+    fn from_u8(n: u8) -> Policy {
+        Self::NAMES[(n as usize).min(7)].0
+    }
+}
+
+/// Limit, policy and tuning of one namespace, all live.
+#[derive(Debug)]
+pub struct Namespace {
+    maxmemory_bytes: AtomicU64,
+    policy: AtomicU8,
+    samples: AtomicU32,
+    tenacity: AtomicU32,
+    lfu_log_factor: AtomicU32,
+    lfu_decay_minutes: AtomicU32,
+    /// Keys evicted since the start or CONFIG RESETSTAT.
+    pub evicted: AtomicU64,
+    /// Microseconds spent over the limit.
+    pub exceeded_us: AtomicI64,
+}
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Namespace {
+            maxmemory_bytes: AtomicU64::new(0),
+            policy: AtomicU8::new(Policy::NoEviction as u8),
+            samples: AtomicU32::new(5),
+            tenacity: AtomicU32::new(10),
+            lfu_log_factor: AtomicU32::new(10),
+            lfu_decay_minutes: AtomicU32::new(1),
+            evicted: AtomicU64::new(0),
+            exceeded_us: AtomicI64::new(0),
+        }
+    }
+}
+
+macro_rules! live {
+    ($($(#[$doc:meta])* $field:ident, $set:ident: $t:ty;)*) => {
+        $($(#[$doc])*
+        #[inline]
+        pub fn $field(&self) -> $t { self.$field.load(Relaxed) }
+        /// Changes it, at once.
+        pub fn $set(&self, value: $t) { self.$field.store(value, Relaxed) })*
+    };
+}
+
+impl Namespace {
+    live! {
+        /// The limit in bytes; 0 is no limit.
+        maxmemory_bytes, set_maxmemory_bytes: u64;
+        /// Keys sampled per eviction.
+        samples, set_samples: u32;
+        /// How hard one writer tries before it gives up (0 to 100).
+        tenacity, set_tenacity: u32;
+        /// How slowly the LFU counter grows.
+        lfu_log_factor, set_lfu_log_factor: u32;
+        /// Minutes after which the LFU counter loses one.
+        lfu_decay_minutes, set_lfu_decay_minutes: u32;
+    }
+    /// The policy.
+    #[inline]
+    pub fn policy(&self) -> Policy {
+        Policy::from_u8(self.policy.load(Relaxed))
+    }
+    /// Changes the policy, at once.
+    pub fn set_policy(&self, policy: Policy) {
+        self.policy.store(policy as u8, Relaxed)
+    }
+}

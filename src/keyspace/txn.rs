@@ -1,1 +1,856 @@
 //! The lock set of a running command: read, write, insert, remove.
+//!
+//! A [`Txn`] holds the shards of a command's keys from before its handler runs until its changes have been committed.
+//! Nobody waits for a shard while holding one: [`Txn::lock`] takes a set by trying, and on failure releases all and
+//! waits for the busy one with empty hands. The exception is the holder of the script token, of whom there is one
+//! ([`Txn::extend`]), and [`Txn::all`], which the caller may use only with the token.
+//!
+//! Reads take `&self`: an expired key is simply absent to them and is removed when the transaction
+//! [finishes](Txn::finish), so several values can be borrowed at once. Writes take `&mut self` and do all bookkeeping
+//! themselves: the old value goes to a running cut, deadlines enter the wheel, watchers are marked, waiters are noted,
+//! events are recorded, and a collection that became empty is removed.
+
+use super::change::{Changes, Class, Event, Gone, Why};
+use super::entry::Entry;
+use super::evict;
+use super::shard::Shard;
+use super::{Guard, Keyspace};
+use crate::base::hash::key_hash;
+use crate::types::string::{NewStr, StrRef};
+use crate::types::{Kind, Value, ValueMut, ValueRef};
+use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+/// The key holds a value of another type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongType;
+
+/// What becomes of a key's deadline when its value is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// It has none afterwards.
+    Clear,
+    /// It keeps the one it has.
+    Keep,
+    /// Unix time in milliseconds.
+    At(u64),
+}
+
+/// Whether an edit may create the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Create {
+    /// Only an existing key is edited.
+    No,
+    /// A missing key begins empty.
+    Yes,
+}
+
+/// A collection that a key can hold.
+pub trait Typed: Sized + Default {
+    /// Its kind.
+    const KIND: Kind;
+    /// The class of its events.
+    const CLASS: Class;
+    /// Borrowed from a value, if it is of this type.
+    fn of(value: ValueRef<'_>) -> Option<&Self>;
+    /// Borrowed for change from a value, if it is of this type.
+    fn of_mut(value: ValueMut<'_>) -> Option<&mut Self>;
+    /// As a value.
+    fn into_value(self) -> Value;
+    /// Whether the key goes when it is empty, and it is empty.
+    fn is_spent(&self) -> bool;
+}
+
+macro_rules! typed {
+    ($t:ident, $module:ident, $class:ident, $spent:expr) => {
+        impl Typed for crate::types::$module::$t {
+            const KIND: Kind = Kind::$t;
+            const CLASS: Class = Class::$class;
+            fn of(value: ValueRef<'_>) -> Option<&Self> {
+                if let ValueRef::$t(v) = value { Some(v) } else { None }
+            }
+            fn of_mut(value: ValueMut<'_>) -> Option<&mut Self> {
+                if let ValueMut::$t(v) = value { Some(v) } else { None }
+            }
+            fn into_value(self) -> Value {
+                Value::$t(self)
+            }
+            fn is_spent(&self) -> bool {
+                let spent: fn(&Self) -> bool = $spent;
+                spent(self)
+            }
+        }
+    };
+}
+typed!(List, list, LIST, |v| v.is_empty());
+typed!(Hash, hash, HASH, |v| v.is_empty());
+typed!(Set, set, SET, |v| v.is_empty());
+typed!(ZSet, zset, ZSET, |v| v.is_empty());
+typed!(Stream, stream, STREAM, |_| false);
+
+/// What an edit did, said by the handler while it edits.
+#[derive(Default)]
+pub struct Note {
+    events: SmallVec<[(Option<Class>, &'static str); 2]>,
+    dirty: u64,
+}
+
+impl Note {
+    /// The key changed, and this event tells of it; its class is that of the type.
+    pub fn event(&mut self, name: &'static str) {
+        self.events.push((None, name));
+        self.dirty = self.dirty.max(1);
+    }
+    /// The same with another class.
+    pub fn event_of(&mut self, class: Class, name: &'static str) {
+        self.events.push((Some(class), name));
+        self.dirty = self.dirty.max(1);
+    }
+    /// The key changed, in so many places, as `rdb_changes_since_last_save` counts them; no event.
+    pub fn changed(&mut self, places: u64) {
+        self.dirty = self.dirty.max(places);
+    }
+    /// Whether anything was said.
+    pub fn is_changed(&self) -> bool {
+        self.dirty > 0
+    }
+}
+
+/// Keys found wanting by reads; settled when the transaction finishes.
+#[derive(Default)]
+struct Late {
+    expired: SmallVec<[(u32, Box<[u8]>); 1]>,
+    missed: Vec<(u32, Box<[u8]>)>,
+}
+
+/// The lock set of a running command.
+pub struct Txn<'k> {
+    keyspace: &'k Keyspace,
+    /// Sorted by shard.
+    held: SmallVec<[(u32, Guard<'k>); 2]>,
+    db: usize,
+    now_ms: u64,
+    notify: Class,
+    tracking: bool,
+    log: bool,
+    /// Reads leave no trace: no access clock.
+    pub no_touch: bool,
+    /// Reads leave no trace at all: no access clock, no hit or miss.
+    pub no_stats: bool,
+    /// Expired keys are absent but stay: the primary (or a pause) decides when they go.
+    pub keep_expired: bool,
+    changes: Changes,
+    late: RefCell<Late>,
+}
+
+impl<'k> Txn<'k> {
+    fn with(keyspace: &'k Keyspace, db: usize, now_ms: u64, held: SmallVec<[(u32, Guard<'k>); 2]>) -> Txn<'k> {
+        let interest = &keyspace.interest;
+        Txn {
+            keyspace,
+            held,
+            db,
+            now_ms,
+            notify: Class(interest.notify.load(Relaxed)),
+            tracking: interest.tracking.load(Relaxed),
+            log: interest.log.load(Relaxed),
+            no_touch: false,
+            no_stats: false,
+            keep_expired: false,
+            changes: Changes::default(),
+            late: RefCell::default(),
+        }
+    }
+
+    /// A transaction that holds nothing.
+    pub fn empty(keyspace: &'k Keyspace, db: usize, now_ms: u64) -> Txn<'k> {
+        Txn::with(keyspace, db, now_ms, SmallVec::new())
+    }
+
+    /// Holds the shard of one key hash; waits for it.
+    #[inline]
+    pub fn one(keyspace: &'k Keyspace, db: usize, now_ms: u64, hash: u64) -> Txn<'k> {
+        let shard = keyspace.shard_of(hash);
+        let mut held = SmallVec::new();
+        held.push((shard as u32, keyspace.lock(shard)));
+        Txn::with(keyspace, db, now_ms, held)
+    }
+
+    /// Holds these shards (sorted, no shard twice). Tries them in order; when one is busy, releases all and waits for
+    /// that one with empty hands.
+    pub fn lock(keyspace: &'k Keyspace, db: usize, now_ms: u64, shards: &[u32]) -> Txn<'k> {
+        debug_assert!(shards.is_sorted_by(|a, b| a < b));
+        let mut held: SmallVec<[(u32, Guard<'k>); 2]> = SmallVec::new();
+        let mut wait_for: Option<u32> = None;
+        'again: loop {
+            let mut first = wait_for.map(|s| (s, keyspace.lock(s as usize)));
+            for &shard in shards {
+                if let Some((_, guard)) = first.take_if(|(s, _)| *s == shard) {
+                    held.push((shard, guard));
+                } else if let Some(guard) = keyspace.try_lock(shard as usize) {
+                    held.push((shard, guard));
+                } else {
+                    held.clear();
+                    wait_for = Some(shard);
+                    continue 'again;
+                }
+            }
+            return Txn::with(keyspace, db, now_ms, held);
+        }
+    }
+
+    /// The shards of these keys, sorted, each once.
+    pub fn shards_of<'a>(keyspace: &Keyspace, keys: impl Iterator<Item = &'a [u8]>) -> SmallVec<[u32; 8]> {
+        let mut shards: SmallVec<[u32; 8]> = keys.map(|k| keyspace.shard_of(key_hash(k)) as u32).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+
+    /// Holds every shard, waiting for each in order. Only with the script token in hand.
+    pub fn all(keyspace: &'k Keyspace, db: usize, now_ms: u64) -> Txn<'k> {
+        let held = (0..keyspace.shard_count()).map(|i| (i as u32, keyspace.lock(i))).collect();
+        Txn::with(keyspace, db, now_ms, held)
+    }
+
+    /// Takes further shards while holding some, waiting for them. Only with the script token in hand.
+    pub fn extend(&mut self, shards: &[u32]) {
+        for &shard in shards {
+            if let Err(at) = self.held.binary_search_by_key(&shard, |(s, _)| *s) {
+                let guard = self.keyspace.lock(shard as usize);
+                self.held.insert(at, (shard, guard));
+            }
+        }
+    }
+
+    /// Takes further shards while holding some, if all of them are free now; otherwise takes none and says so.
+    pub fn try_extend(&mut self, shards: &[u32]) -> bool {
+        let mut taken: SmallVec<[(u32, Guard<'k>); 4]> = SmallVec::new();
+        for &shard in shards {
+            if self.held.binary_search_by_key(&shard, |(s, _)| *s).is_err() {
+                match self.keyspace.try_lock(shard as usize) {
+                    Some(guard) => taken.push((shard, guard)),
+                    None => return false,
+                }
+            }
+        }
+        for (shard, guard) in taken {
+            let at = self.held.binary_search_by_key(&shard, |(s, _)| *s).unwrap_or_else(|at| at);
+            self.held.insert(at, (shard, guard));
+        }
+        true
+    }
+
+    /// Whether every shard is held.
+    pub fn holds_all(&self) -> bool {
+        self.held.len() == self.keyspace.shard_count()
+    }
+    /// Whether the shard of this key is held.
+    pub fn holds(&self, key: &[u8]) -> bool {
+        let shard = self.keyspace.shard_of(key_hash(key)) as u32;
+        self.held.binary_search_by_key(&shard, |(s, _)| *s).is_ok()
+    }
+    /// The keyspace.
+    pub fn keyspace(&self) -> &'k Keyspace {
+        self.keyspace
+    }
+    /// The database that operations work on.
+    pub fn db(&self) -> usize {
+        self.db
+    }
+    /// Works on another database from now on.
+    pub fn select(&mut self, db: usize) {
+        self.db = db;
+    }
+    /// Unix time in milliseconds: read once per command.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+    /// Whether somebody reads the log of effects.
+    pub fn is_logged(&self) -> bool {
+        self.log
+    }
+
+    #[inline]
+    fn slot(&self, hash: u64) -> usize {
+        let shard = self.keyspace.shard_of(hash);
+        if self.held.len() == 1 {
+            assert!(self.held[0].0 as usize == shard, "a key outside the lock set was touched");
+            return 0;
+        }
+        if self.holds_all() {
+            return shard;
+        }
+        self.held
+            .iter()
+            .position(|(s, _)| *s as usize == shard)
+            .expect("every key a command touches is found by its key specs")
+    }
+    #[inline]
+    fn shard(&self, hash: u64) -> &Shard {
+        &self.held[self.slot(hash)].1
+    }
+    #[inline]
+    fn shard_mut(&mut self, hash: u64) -> &mut Shard {
+        let slot = self.slot(hash);
+        &mut self.held[slot].1
+    }
+    /// The shards held.
+    pub fn shards(&self) -> impl Iterator<Item = &Shard> {
+        self.held.iter().map(|(_, g)| &**g)
+    }
+    /// The shards held, for change. Changes made here are outside the bookkeeping of this type.
+    pub fn shards_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
+        self.held.iter_mut().map(|(_, g)| &mut **g)
+    }
+
+    // ---- Reading ----
+
+    /// The live entry of a key, leaving no trace: neither statistics nor access clock.
+    #[inline]
+    pub fn peek(&self, key: &[u8]) -> Option<&Entry> {
+        self.peek_hashed(key, key_hash(key))
+    }
+
+    #[inline]
+    fn peek_hashed(&self, key: &[u8], hash: u64) -> Option<&Entry> {
+        let entry = self.shard(hash).dbs[self.db].table.get(hash, key)?;
+        if let Some(at) = entry.expiry()
+            && at <= self.now_ms
+        {
+            self.found_expired(key);
+            return None;
+        }
+        Some(entry)
+    }
+
+    #[cold]
+    fn found_expired(&self, key: &[u8]) {
+        if !self.keep_expired {
+            let mut late = self.late.borrow_mut();
+            let db = self.db as u32;
+            if !late.expired.iter().any(|(d, k)| *d == db && **k == *key) {
+                late.expired.push((db, key.into()));
+            }
+        }
+    }
+
+    /// The live entry of a key, as a command reads it: hits and misses are counted and the access clock is set.
+    #[inline]
+    pub fn get(&self, key: &[u8]) -> Option<&Entry> {
+        let hash = key_hash(key);
+        let found = self.peek_hashed(key, hash);
+        if self.no_stats {
+            return found;
+        }
+        let counters = &self.shard(hash).counters;
+        match found {
+            Some(entry) => {
+                counters.hits.set(counters.hits.get() + 1);
+                self.touch(entry, hash);
+            }
+            None => {
+                counters.misses.set(counters.misses.get() + 1);
+                if self.notify.any(Class::KEY_MISS) {
+                    self.late.borrow_mut().missed.push((self.db as u32, key.into()));
+                }
+            }
+        }
+        found
+    }
+
+    #[inline]
+    fn touch(&self, entry: &Entry, hash: u64) {
+        if !self.no_touch {
+            let ns = &self.keyspace.namespace;
+            entry.set_access(evict::touched(entry.access(), ns, self.now_ms, hash));
+        }
+    }
+
+    /// Reads a collection: absent, or of this type, or [`WrongType`].
+    pub fn read<T: Typed>(&self, key: &[u8]) -> Result<Option<&T>, WrongType> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(entry) => T::of(entry.value()).map(Some).ok_or(WrongType),
+        }
+    }
+    /// Reads a string: absent, or a string, or [`WrongType`].
+    #[inline]
+    pub fn str(&self, key: &[u8]) -> Result<Option<StrRef<'_>>, WrongType> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(entry) => match entry.value() {
+                ValueRef::Str(s) => Ok(Some(s)),
+                _ => Err(WrongType),
+            },
+        }
+    }
+    /// Whether the key exists, as EXISTS counts it.
+    pub fn exists(&self, key: &[u8]) -> bool {
+        self.get(key).is_some()
+    }
+    /// The key's deadline: `None` when the key is missing, `Some(None)` when it has none.
+    pub fn deadline(&self, key: &[u8]) -> Option<Option<u64>> {
+        self.get(key).map(Entry::expiry)
+    }
+    /// Keys of the current database in the shards held (of the whole database with [`Txn::all`]).
+    pub fn len(&self) -> usize {
+        self.shards().map(|s| s.dbs[self.db].table.len()).sum()
+    }
+    /// Whether the shards held have no key of the current database.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    // ---- Writing ----
+
+    /// Removes the key if its deadline has passed, and returns its hash.
+    fn settle(&mut self, key: &[u8]) -> u64 {
+        let hash = key_hash(key);
+        let (db, now_ms) = (self.db, self.now_ms);
+        let expired = {
+            let entry = self.shard(hash).dbs[db].table.get(hash, key);
+            entry.and_then(Entry::expiry).is_some_and(|at| at <= now_ms)
+        };
+        if expired {
+            self.expire(key);
+        }
+        hash
+    }
+
+    /// Removes a key whose deadline has passed, with its event and its effect.
+    pub fn expire(&mut self, key: &[u8]) {
+        let hash = key_hash(key);
+        let db = self.db;
+        let Some(entry) = self.shard_mut(hash).take(db, hash, key) else { return };
+        self.shard_mut(hash).counters.expired += 1;
+        self.keyspace.discard(entry);
+        self.gone(key, Why::Expired);
+        self.mark(key, hash);
+        self.event(Class::EXPIRED, "expired", key);
+    }
+
+    /// Removes a key to make room, with its event and its effect; false when it is not there.
+    pub fn evict(&mut self, key: &[u8]) -> bool {
+        let hash = key_hash(key);
+        let db = self.db;
+        let Some(entry) = self.shard_mut(hash).take(db, hash, key) else { return false };
+        self.shard_mut(hash).counters.evicted += 1;
+        self.keyspace.namespace.evicted.fetch_add(1, Relaxed);
+        self.keyspace.discard(entry);
+        self.gone(key, Why::Evicted);
+        self.mark(key, hash);
+        self.event(Class::EVICTED, "evicted", key);
+        true
+    }
+
+    /// Records that a key or fields went away, for the log.
+    pub(super) fn gone(&mut self, key: &[u8], why: Why) {
+        if self.log {
+            self.changes.gone.push(Gone { db: self.db as u32, key: key.into(), why });
+        }
+    }
+
+    /// Marks the key as changed: watchers, waiters, client-side caches. No event and no count.
+    fn mark(&mut self, key: &[u8], hash: u64) {
+        let db = self.db as u32;
+        let shard = &*self.held[self.slot(hash)].1;
+        if !shard.watch.is_empty() {
+            shard.watch.mark(db, key);
+        }
+        if !shard.waiters.is_empty() && shard.waiters.waits(db, key) {
+            let ready = &mut self.changes.ready;
+            if !ready.iter().any(|(d, k)| *d == db && **k == *key) {
+                ready.push((db, key.into()));
+            }
+        }
+        if self.tracking {
+            self.changes.modified.push((db, key.into()));
+        }
+    }
+
+    /// Records an event, if somebody listens to its class.
+    #[inline]
+    pub fn event(&mut self, class: Class, name: &'static str, key: &[u8]) {
+        if self.notify.any(class) {
+            self.changes.events.push(Event { db: self.db as u32, class, name, key: key.into() });
+        }
+    }
+
+    /// The key was changed by a write of this type: mark it and count `places` changes.
+    fn changed(&mut self, key: &[u8], hash: u64, places: u64) {
+        self.changes.dirty += places;
+        self.mark(key, hash);
+    }
+
+    /// Sets a key to a string, whatever it held. The event is the caller's to say.
+    pub fn set_str(&mut self, key: &[u8], value: NewStr<'_>, deadline: Deadline) {
+        let hash = self.settle(key);
+        let (db, now_ms) = (self.db, self.now_ms);
+        let slot = self.slot(hash);
+        let ns = &self.keyspace.namespace;
+        let shard = &mut *self.held[slot].1;
+        shard.save_old(db, hash, key);
+        let part = &mut shard.dbs[db];
+        if let Some(entry) = part.table.get_mut(hash, key) {
+            if matches!(entry.kind(), Kind::Str) {
+                let (old, word) = (entry.expiry(), entry.access());
+                entry.set_str(&value);
+                entry.set_access(evict::touched(word, ns, now_ms, hash));
+                if deadline != Deadline::Keep {
+                    let at = if let Deadline::At(at) = deadline { Some(at) } else { None };
+                    if old != at {
+                        entry.set_expiry(at);
+                        part.volatile = part.volatile + at.is_some() as usize - old.is_some() as usize;
+                        match at {
+                            Some(at) if old.is_none_or(|o| at < o) => part.wheel.add(at, hash),
+                            None => part.wheel.note_dead(),
+                            _ => {}
+                        }
+                    }
+                }
+                self.changed(key, hash, 1);
+                return;
+            }
+            let at = match deadline {
+                Deadline::Keep => entry.expiry(),
+                Deadline::Clear => None,
+                Deadline::At(at) => Some(at),
+            };
+            if let Some(old) = shard.take(db, hash, key) {
+                self.keyspace.discard(old);
+            }
+            self.put(key, hash, Entry::new_str(key, &value, at));
+            return;
+        }
+        let at = if let Deadline::At(at) = deadline { Some(at) } else { None };
+        self.put(key, hash, Entry::new_str(key, &value, at));
+        self.event(Class::NEW, "new", key);
+    }
+
+    /// Sets a key to a value of any type, whatever it held. The event is the caller's to say.
+    pub fn insert(&mut self, key: &[u8], value: Value, deadline: Deadline) {
+        let hash = self.settle(key);
+        let db = self.db;
+        let old = self.shard_mut(hash).take(db, hash, key);
+        let at = match deadline {
+            Deadline::Keep => old.as_ref().and_then(Entry::expiry),
+            Deadline::Clear => None,
+            Deadline::At(at) => Some(at),
+        };
+        let fresh = old.is_none();
+        if let Some(old) = old {
+            self.keyspace.discard(old);
+        }
+        self.put(key, hash, Entry::new_value(key, value, at));
+        if fresh {
+            self.event(Class::NEW, "new", key);
+        }
+    }
+
+    /// Puts a whole entry (its own key, value and deadline) in place of whatever the key held: RENAME, COPY, MOVE,
+    /// RESTORE, loading. The event is the caller's to say.
+    pub fn insert_entry(&mut self, entry: Entry) {
+        let key: SmallVec<[u8; 64]> = SmallVec::from_slice(entry.key());
+        let hash = self.settle(&key);
+        let db = self.db;
+        let old = self.shard_mut(hash).take(db, hash, &key);
+        let fresh = old.is_none();
+        if let Some(old) = old {
+            self.keyspace.discard(old);
+        }
+        self.changed(&key, hash, 1);
+        self.shard_mut(hash).put(db, hash, entry);
+        if fresh {
+            self.event(Class::NEW, "new", &key);
+        }
+    }
+
+    fn put(&mut self, key: &[u8], hash: u64, entry: Entry) {
+        let (db, now_ms) = (self.db, self.now_ms);
+        entry.set_access(evict::fresh(&self.keyspace.namespace, now_ms));
+        self.shard_mut(hash).put(db, hash, entry);
+        self.changed(key, hash, 1);
+    }
+
+    /// Edits a collection in place. `f` gets the collection and a [`Note`] to say what it did; when it said nothing,
+    /// nothing has changed. A collection left empty is removed, with its `del` event. `Ok(None)`: no such key.
+    pub fn edit<T: Typed, R>(
+        &mut self,
+        key: &[u8],
+        create: Create,
+        f: impl FnOnce(&mut T, &mut Note) -> R,
+    ) -> Result<Option<R>, WrongType> {
+        let hash = self.settle(key);
+        let (db, now_ms) = (self.db, self.now_ms);
+        let slot = self.slot(hash);
+        let ns = &self.keyspace.namespace;
+        let shard = &mut *self.held[slot].1;
+        let mut note = Note::default();
+        let Some(kind) = shard.dbs[db].table.get(hash, key).map(Entry::kind) else {
+            if create == Create::No {
+                return Ok(None);
+            }
+            let mut value = T::default();
+            let result = f(&mut value, &mut note);
+            if !value.is_spent() && note.is_changed() {
+                let entry = Entry::new_value(key, value.into_value(), None);
+                entry.set_access(evict::fresh(ns, now_ms));
+                shard.put(db, hash, entry);
+                self.event(Class::NEW, "new", key);
+                self.settle_note::<T>(key, hash, note);
+            }
+            return Ok(Some(result));
+        };
+        if kind != T::KIND {
+            return Err(WrongType);
+        }
+        shard.save_old(db, hash, key);
+        let part = &mut shard.dbs[db];
+        let entry = part.table.get_mut(hash, key).expect("looked up just now under the same lock");
+        entry.set_access(evict::touched(entry.access(), ns, now_ms, hash));
+        let before = entry.field_deadline();
+        let value = entry.value_mut().and_then(T::of_mut).expect("the kind was compared");
+        let result = f(value, &mut note);
+        let spent = value.is_spent();
+        let after = entry.field_deadline();
+        if before != after {
+            part.volatile_fields = part.volatile_fields + after.is_some() as usize - before.is_some() as usize;
+            match after {
+                Some(at) if before.is_none_or(|b| at < b) => part.wheel.add(at, hash),
+                None => part.wheel.note_dead(),
+                _ => {}
+            }
+        }
+        if spent {
+            if let Some(old) = shard.take(db, hash, key) {
+                self.keyspace.discard(old);
+            }
+        }
+        if note.is_changed() || spent {
+            self.settle_note::<T>(key, hash, note);
+        }
+        if spent {
+            self.event(Class::GENERIC, "del", key);
+        }
+        Ok(Some(result))
+    }
+
+    fn settle_note<T: Typed>(&mut self, key: &[u8], hash: u64, note: Note) {
+        self.changed(key, hash, note.dirty);
+        for (class, name) in note.events {
+            self.event(class.unwrap_or(T::CLASS), name, key);
+        }
+    }
+
+    /// Edits the bytes of a string in place; the key is created when it is missing. The string is `raw` afterwards.
+    /// The event is the caller's to say; the key counts as changed.
+    pub fn edit_str<R>(&mut self, key: &[u8], f: impl FnOnce(&mut Vec<u8>) -> R) -> Result<R, WrongType> {
+        let hash = self.settle(key);
+        let (db, now_ms) = (self.db, self.now_ms);
+        let slot = self.slot(hash);
+        let ns = &self.keyspace.namespace;
+        let shard = &mut *self.held[slot].1;
+        let Some(kind) = shard.dbs[db].table.get(hash, key).map(Entry::kind) else {
+            let mut bytes = Vec::new();
+            let result = f(&mut bytes);
+            let mut entry = Entry::new_str(key, &NewStr::Copy(&bytes), None);
+            entry.mark_raw();
+            self.put(key, hash, entry);
+            self.event(Class::NEW, "new", key);
+            return Ok(result);
+        };
+        if kind != Kind::Str {
+            return Err(WrongType);
+        }
+        shard.save_old(db, hash, key);
+        let entry = shard.dbs[db].table.get_mut(hash, key).expect("looked up just now under the same lock");
+        entry.set_access(evict::touched(entry.access(), ns, now_ms, hash));
+        let result = entry.with_bytes_mut(f).expect("the kind was compared");
+        self.changed(key, hash, 1);
+        Ok(result)
+    }
+
+    /// Takes a key out and hands its entry over; the caller says the event.
+    pub fn take(&mut self, key: &[u8]) -> Option<Entry> {
+        let hash = self.settle(key);
+        let db = self.db;
+        let entry = self.shard_mut(hash).take(db, hash, key)?;
+        self.changed(key, hash, 1);
+        Some(entry)
+    }
+
+    /// Deletes a key, with its `del` event; false when it is not there. Big values are freed in the background.
+    pub fn delete(&mut self, key: &[u8]) -> bool {
+        match self.take(key) {
+            Some(entry) => {
+                self.keyspace.discard(entry);
+                self.event(Class::GENERIC, "del", key);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Sets or clears the deadline of a key; false when the key is not there. The event is the caller's to say.
+    pub fn set_deadline(&mut self, key: &[u8], at: Option<u64>) -> bool {
+        let hash = self.settle(key);
+        let db = self.db;
+        let shard = self.shard_mut(hash);
+        shard.save_old(db, hash, key);
+        let part = &mut shard.dbs[db];
+        let Some(entry) = part.table.get_mut(hash, key) else { return false };
+        let old = entry.expiry();
+        if old != at {
+            entry.set_expiry(at);
+            part.volatile = part.volatile + at.is_some() as usize - old.is_some() as usize;
+            match at {
+                Some(at) if old.is_none_or(|o| at < o) => part.wheel.add(at, hash),
+                None => part.wheel.note_dead(),
+                _ => {}
+            }
+        }
+        self.changed(key, hash, 1);
+        true
+    }
+
+    /// Sets the access word of a key (RESTORE's IDLETIME and FREQ).
+    pub fn set_access(&mut self, key: &[u8], word: u32) {
+        if let Some(entry) = self.peek(key) {
+            entry.set_access(word);
+        }
+    }
+
+    /// Counts `places` changes that belong to no key (FLUSHALL, FUNCTION LOAD).
+    pub fn count_dirty(&mut self, places: u64) {
+        self.changes.dirty += places;
+    }
+    /// Changes counted so far.
+    pub fn dirty(&self) -> u64 {
+        self.changes.dirty
+    }
+
+    /// Counts fields that expired.
+    pub(super) fn count_expired_fields(&mut self, key: &[u8], count: u64) {
+        self.shard_mut(key_hash(key)).counters.expired_fields += count;
+    }
+
+    // ---- WATCH and blocking ----
+
+    /// Watches a key; true when it is there but already expired, which must not count as a later change.
+    pub fn watch(&mut self, key: &[u8], dirty: &super::watch::Dirty) -> bool {
+        let hash = key_hash(key);
+        let (db, now_ms) = (self.db, self.now_ms);
+        let shard = self.shard_mut(hash);
+        shard.watch.add(db as u32, key, dirty);
+        let entry = shard.dbs[db].table.get(hash, key);
+        entry.and_then(Entry::expiry).is_some_and(|at| at <= now_ms)
+    }
+    /// Stops watching a key.
+    pub fn unwatch(&mut self, db: u32, key: &[u8], dirty: &super::watch::Dirty) {
+        self.shard_mut(key_hash(key)).watch.remove(db, key, dirty);
+    }
+    /// Whether a watched key has expired since, though nobody has touched it yet.
+    pub fn is_expired(&self, db: u32, key: &[u8]) -> bool {
+        let hash = key_hash(key);
+        let entry = self.shard(hash).dbs[db as usize].table.get(hash, key);
+        entry.and_then(Entry::expiry).is_some_and(|at| at <= self.now_ms)
+    }
+    /// The waiters of the key's shard.
+    pub fn waiters_of(&mut self, key: &[u8]) -> &mut super::waiters::WaiterMap {
+        &mut self.shard_mut(key_hash(key)).waiters
+    }
+
+    // ---- Whole databases (with every shard held) ----
+
+    /// Empties databases; returns the number of keys there were. Tables are detached here and freed in the background.
+    pub fn flush(&mut self, dbs: std::ops::Range<usize>) -> usize {
+        debug_assert!(self.holds_all());
+        let now_ms = self.now_ms;
+        let mut removed = 0;
+        for slot in 0..self.held.len() {
+            let shard = &mut *self.held[slot].1;
+            for db in dbs.clone() {
+                let part = &mut shard.dbs[db];
+                if part.table.len() == 0 {
+                    continue;
+                }
+                let removed_here = part.table.len() as u64;
+                removed += part.table.len();
+                let (table, watch, now) = (&part.table, &shard.watch, now_ms);
+                watch.mark_db(db as u32, |key| {
+                    let entry = table.get(key_hash(key), key);
+                    entry.is_some_and(|e| e.expiry().is_none_or(|at| at > now))
+                });
+                let ready = shard.waiters.keys_of(db as u32).filter(|k| part.table.get(key_hash(k), k).is_some());
+                self.changes.ready.extend(ready.map(|k| (db as u32, k.into())));
+                let number = part.cut_number;
+                let old = std::mem::replace(part, super::shard::Db::new(db as u32, now_ms));
+                part.cut_number = number;
+                match &shard.cut {
+                    Some(cut) => cut.table(number, old.table, shard.epoch),
+                    None => self.keyspace.later.free(Box::new(old.table), removed_here, 0),
+                }
+            }
+        }
+        self.changes.dirty += removed as u64;
+        removed
+    }
+
+    /// Swaps two databases.
+    pub fn swap(&mut self, a: usize, b: usize) {
+        debug_assert!(self.holds_all());
+        self.keyspace.names_moved.fetch_add(1, SeqCst);
+        for slot in 0..self.held.len() {
+            let shard = &mut *self.held[slot].1;
+            for (db, other) in [(a, b), (b, a)] {
+                let (dbs, watch) = (&shard.dbs, &shard.watch);
+                watch.mark_db(db as u32, |key| {
+                    let hash = key_hash(key);
+                    dbs[db].table.get(hash, key).is_some() || dbs[other].table.get(hash, key).is_some()
+                });
+                let ready = shard.waiters.keys_of(db as u32).filter(|k| dbs[other].table.get(key_hash(k), k).is_some());
+                self.changes.ready.extend(ready.map(|k| (db as u32, k.into())));
+            }
+            shard.dbs.swap(a, b);
+        }
+        self.changes.dirty += 1;
+    }
+
+    // ---- The end ----
+
+    /// Settles what reads found and hands over everything that changed so far. The shards stay held.
+    pub fn finish(&mut self) -> Changes {
+        let late = self.late.take();
+        if !late.expired.is_empty() || !late.missed.is_empty() {
+            let db = self.db;
+            for (d, key) in late.expired {
+                self.db = d as usize;
+                self.settle(&key);
+            }
+            for (d, key) in late.missed {
+                self.db = d as usize;
+                self.event(Class::KEY_MISS, "keymiss", &key);
+            }
+            self.db = db;
+        }
+        if self.changes.dirty > 0 {
+            self.keyspace.dirty.fetch_add(self.changes.dirty, Relaxed);
+        }
+        std::mem::take(&mut self.changes)
+    }
+}
+
+/// Entries of this many bytes and more are freed in the background.
+const LATER_BYTES: usize = 64 * 1024;
+
+impl Keyspace {
+    /// Frees an entry, in the background when it is big.
+    pub fn discard(&self, entry: Entry) {
+        let bytes = if matches!(entry.kind(), Kind::Str) { 0 } else { entry.heap_bytes() };
+        if bytes >= LATER_BYTES {
+            self.later.free(Box::new(entry), 1, bytes as u64);
+        }
+    }
+}

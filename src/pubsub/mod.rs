@@ -1,5 +1,73 @@
 //! Channels, patterns, shard channels and invalidation of client-side caches.
+//!
+//! A registry maps a channel to its subscribers; publishing puts a push message, encoded once per protocol, in the
+//! mailbox of each. The maps are leaves in the lock order.
 
 pub mod channels;
 pub mod patterns;
 pub mod tracking;
+
+use crate::client::Client;
+use crate::resp::reply::Proto;
+use channels::Channels;
+use patterns::Patterns;
+
+/// All subscriptions of the process.
+#[derive(Default)]
+pub struct PubSub {
+    /// Ordinary channels.
+    pub channels: Channels,
+    /// Shard channels.
+    pub shard_channels: Channels,
+    /// Patterns.
+    pub patterns: Patterns,
+    /// Client-side caches.
+    pub tracking: tracking::TrackingTable,
+}
+
+/// A push message, encoded at most once per protocol.
+pub struct Message<'a> {
+    parts: &'a [&'a [u8]],
+    encoded: [Vec<u8>; 2],
+}
+
+impl<'a> Message<'a> {
+    /// A message of bulk strings.
+    pub fn new(parts: &'a [&'a [u8]]) -> Message<'a> {
+        Message { parts, encoded: [Vec::new(), Vec::new()] }
+    }
+    /// Puts it in the client's mailbox.
+    pub fn deliver(&mut self, client: &Client) {
+        let resp3 = client.proto() == Proto::Resp3;
+        let bytes = &mut self.encoded[resp3 as usize];
+        if bytes.is_empty() {
+            encode(self.parts, resp3, bytes);
+        }
+        client.push(bytes);
+    }
+}
+
+fn encode(parts: &[&[u8]], resp3: bool, out: &mut Vec<u8>) {
+    let mut number = itoa::Buffer::new();
+    out.push(if resp3 { b'>' } else { b'*' });
+    out.extend_from_slice(number.format(parts.len()).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    for part in parts {
+        out.push(b'$');
+        out.extend_from_slice(number.format(part.len()).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(part);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+impl PubSub {
+    /// Publishes to an ordinary channel and the patterns that match it; returns the number of receivers.
+    pub fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
+        self.channels.publish(b"message", channel, message) + self.patterns.publish(channel, message)
+    }
+    /// Publishes to a shard channel.
+    pub fn publish_shard(&self, channel: &[u8], message: &[u8]) -> usize {
+        self.shard_channels.publish(b"smessage", channel, message)
+    }
+}

@@ -1,5 +1,9 @@
 //! The wire protocol, sans I/O. This room knows no socket, no runtime and no command name.
+//!
+//! [`request`] turns bytes into requests whose arguments ([`args`]) are slices of the read buffer; [`reply`] turns
+//! answers into bytes; [`value`] reads those back for scripts and tests.
 
+pub mod args;
 pub mod reply;
 pub mod request;
 pub mod value;

@@ -1,1 +1,307 @@
 //! Where the keys of a request are.
+
+use smallvec::SmallVec;
+
+/// What a command does with a key: the flags of COMMAND's key specs and what ACL's `%R` and `%W` ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access(pub u16);
+
+impl Access {
+    const RW_BIT: u16 = 1;
+    const RO_BIT: u16 = 2;
+    const OW_BIT: u16 = 4;
+    const RM_BIT: u16 = 8;
+    const ACCESS_BIT: u16 = 16;
+    const UPDATE_BIT: u16 = 32;
+    const INSERT_BIT: u16 = 64;
+    const DELETE_BIT: u16 = 128;
+    const NOT_KEY_BIT: u16 = 256;
+    const INCOMPLETE_BIT: u16 = 512;
+    const VARIABLE_BIT: u16 = 1024;
+
+    /// `RO ACCESS`: the value is read and returned or used.
+    pub const READ: Access = Access(Self::RO_BIT | Self::ACCESS_BIT);
+    /// `RO`: only metadata of the key is read (TYPE, TTL, EXISTS).
+    pub const META: Access = Access(Self::RO_BIT);
+    /// `OW UPDATE`: overwritten without being read.
+    pub const OVERWRITE: Access = Access(Self::OW_BIT | Self::UPDATE_BIT);
+    /// `OW INSERT`.
+    pub const CREATE: Access = Access(Self::OW_BIT | Self::INSERT_BIT);
+    /// `RW UPDATE`: changed.
+    pub const UPDATE: Access = Access(Self::RW_BIT | Self::UPDATE_BIT);
+    /// `RW ACCESS UPDATE`: changed, and its old content is returned.
+    pub const READ_UPDATE: Access = Access(Self::RW_BIT | Self::ACCESS_BIT | Self::UPDATE_BIT);
+    /// `RW INSERT`: something is added.
+    pub const INSERT: Access = Access(Self::RW_BIT | Self::INSERT_BIT);
+    /// `RW DELETE`: something in it is deleted.
+    pub const DELETE: Access = Access(Self::RW_BIT | Self::DELETE_BIT);
+    /// `RW ACCESS DELETE`: content is returned and deleted.
+    pub const READ_DELETE: Access = Access(Self::RW_BIT | Self::ACCESS_BIT | Self::DELETE_BIT);
+    /// `RM DELETE`: the key itself is deleted.
+    pub const REMOVE: Access = Access(Self::RM_BIT | Self::DELETE_BIT);
+    /// `NOT_KEY`: a shard channel, which has a slot but is no key.
+    pub const CHANNEL: Access = Access(Self::NOT_KEY_BIT);
+    /// With `INCOMPLETE`: further keys cannot be seen in the arguments.
+    pub const fn incomplete(self) -> Access {
+        Access(self.0 | Self::INCOMPLETE_BIT)
+    }
+    /// With `VARIABLE_FLAGS`: what is done depends on the arguments.
+    pub const fn variable(self) -> Access {
+        Access(self.0 | Self::VARIABLE_BIT)
+    }
+
+    /// The key's content is read or returned.
+    pub const fn reads(self) -> bool {
+        self.0 & (Self::ACCESS_BIT) != 0
+    }
+    /// The key is changed.
+    pub const fn writes(self) -> bool {
+        self.0 & (Self::UPDATE_BIT | Self::INSERT_BIT | Self::DELETE_BIT) != 0
+    }
+    /// No key at all.
+    pub const fn is_channel(self) -> bool {
+        self.0 & Self::NOT_KEY_BIT != 0
+    }
+    /// The wire names of the flags, in COMMAND's order.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        const NAMES: [&str; 11] =
+            ["RW", "RO", "OW", "RM", "access", "update", "insert", "delete", "not_key", "incomplete", "variable_flags"];
+        NAMES.into_iter().enumerate().filter(move |(i, _)| self.0 & (1 << i) != 0).map(|(_, n)| n)
+    }
+}
+
+/// How one key spec finds its first key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At this argument.
+    Index(u8),
+    /// After this word, searched from argument `from` (negative: from the end backwards).
+    Keyword(&'static str, i8),
+    /// Not to be told from the arguments.
+    Unknown,
+}
+
+/// How one key spec goes on from its first key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Find {
+    /// To argument `last` (negative: from the end, relative to the whole request), every `step`-th; a `limit` of 2
+    /// means half of the rest (as XREAD has it), 0 or 1 no limit. `last` counts from the first key, as in Redis.
+    Range {
+        /// Last key, relative to the first; -1 is the last argument, -2 the one before.
+        last: i16,
+        /// Distance of two keys.
+        step: u8,
+        /// Divisor of what is left when `last` is -1.
+        limit: u8,
+    },
+    /// A number of keys stands at `index`, the first key at `first`, both relative to the spec's begin.
+    Numkeys {
+        /// Where the count stands, relative to begin.
+        index: u8,
+        /// Where the first key stands, relative to begin.
+        first: u8,
+        /// Distance of two keys.
+        step: u8,
+    },
+    /// Not to be told from the arguments.
+    Unknown,
+}
+
+/// One key spec, as COMMAND INFO shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    /// What is done with the keys.
+    pub access: Access,
+    /// How the first is found.
+    pub begin: Begin,
+    /// How the rest is found.
+    pub find: Find,
+}
+
+impl KeySpec {
+    /// One key at argument `index`.
+    pub const fn one(index: u8, access: Access) -> KeySpec {
+        KeySpec::range(index, 0, 1, access)
+    }
+    /// Keys from argument `first` to `last` (relative to first; negative: from the end) every `step`.
+    pub const fn range(first: u8, last: i16, step: u8, access: Access) -> KeySpec {
+        KeySpec { access, begin: Begin::Index(first), find: Find::Range { last, step, limit: 0 } }
+    }
+    /// A count at argument `index`, keys right after it.
+    pub const fn numkeys(index: u8, access: Access) -> KeySpec {
+        KeySpec { access, begin: Begin::Index(index), find: Find::Numkeys { index: 0, first: 1, step: 1 } }
+    }
+    /// After a word.
+    pub const fn keyword(word: &'static str, from: i8, find: Find, access: Access) -> KeySpec {
+        KeySpec { access, begin: Begin::Keyword(word, from), find }
+    }
+    /// Not to be told from the arguments.
+    pub const fn unknown(access: Access) -> KeySpec {
+        KeySpec { access, begin: Begin::Unknown, find: Find::Unknown }
+    }
+}
+
+/// Which arguments of a request are keys, with what is done to each. At most as many as there are arguments.
+pub type Found = SmallVec<[(usize, Access); 4]>;
+
+/// The request's keys cannot be found: a count is no number, or is larger than the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadKeys;
+
+/// A command's keys.
+#[derive(Clone, Copy)]
+pub enum Keys {
+    /// None.
+    None,
+    /// One, at this argument: the fast path.
+    One(u8, Access),
+    /// Found by key specs.
+    Specs(&'static [KeySpec]),
+    /// Found by a function; the specs are what COMMAND shows.
+    By(fn(&[&[u8]]) -> Result<Found, BadKeys>, &'static [KeySpec]),
+    /// The whole keyspace: all shards are held.
+    All,
+}
+
+impl Keys {
+    /// One key at argument `index`.
+    pub const fn one(index: u8, access: Access) -> Keys {
+        Keys::One(index, access)
+    }
+
+    /// The key specs, for COMMAND.
+    pub fn specs(&self) -> SmallVec<[KeySpec; 4]> {
+        match *self {
+            Keys::None | Keys::All => SmallVec::new(),
+            Keys::One(i, a) => SmallVec::from_slice(&[KeySpec::one(i, a)]),
+            Keys::Specs(s) | Keys::By(_, s) => SmallVec::from_slice(s),
+        }
+    }
+
+    /// The keys of a request whose arity has been checked.
+    pub fn find(&self, argv: &[&[u8]]) -> Result<Found, BadKeys> {
+        match *self {
+            Keys::None | Keys::All => Ok(Found::new()),
+            Keys::One(i, a) => {
+                Ok(if (i as usize) < argv.len() { Found::from_slice(&[(i as usize, a)]) } else { Found::new() })
+            }
+            Keys::By(f, _) => f(argv),
+            Keys::Specs(specs) => {
+                let mut found = Found::new();
+                for spec in specs {
+                    find_one(spec, argv, &mut found)?;
+                }
+                Ok(found)
+            }
+        }
+    }
+}
+
+/// Finds the keys of one spec, adding them to `found`.
+pub fn find_one(spec: &KeySpec, argv: &[&[u8]], found: &mut Found) -> Result<(), BadKeys> {
+    let first = match spec.begin {
+        Begin::Index(i) => i as usize,
+        Begin::Keyword(word, from) => match keyword_at(word, from, argv) {
+            Some(at) => at + 1,
+            None => return Ok(()),
+        },
+        Begin::Unknown => return Ok(()),
+    };
+    match spec.find {
+        Find::Range { last, step, limit } => {
+            let end = if last >= 0 {
+                first + last as usize
+            } else if limit > 1 && last == -1 {
+                let rest = argv.len().saturating_sub(first);
+                if rest == 0 {
+                    return Ok(());
+                }
+                first + (rest / limit as usize).max(1) - 1
+            } else {
+                match argv.len().checked_sub(-last as usize) {
+                    Some(end) => end,
+                    None => return Err(BadKeys),
+                }
+            };
+            if first >= argv.len() {
+                return Ok(());
+            }
+            let mut at = first;
+            while at <= end {
+                if at >= argv.len() {
+                    return Err(BadKeys);
+                }
+                found.push((at, spec.access));
+                at += step.max(1) as usize;
+            }
+            Ok(())
+        }
+        Find::Numkeys { index, first: offset, step } => {
+            let text = argv.get(first + index as usize).ok_or(BadKeys)?;
+            let count = parse_count(text).ok_or(BadKeys)?;
+            let start = first + offset as usize;
+            let step = step.max(1) as usize;
+            if count > 0 && start.saturating_add((count - 1).saturating_mul(step)) >= argv.len() {
+                return Err(BadKeys);
+            }
+            for k in 0..count {
+                found.push((start + k * step, spec.access));
+            }
+            Ok(())
+        }
+        Find::Unknown => Ok(()),
+    }
+}
+
+fn parse_count(text: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(text).ok()?;
+    if text.starts_with('+') {
+        return None;
+    }
+    text.parse::<u32>().ok().map(|n| n as usize)
+}
+
+fn keyword_at(word: &str, from: i8, argv: &[&[u8]]) -> Option<usize> {
+    let matches = |at: &usize| argv[*at].eq_ignore_ascii_case(word.as_bytes());
+    if from >= 0 {
+        (from as usize..argv.len()).find(matches)
+    } else {
+        let start = argv.len().checked_sub(-(from as i16) as usize)?;
+        (1..=start).rev().find(matches)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(k: Keys, line: &str) -> Result<Vec<usize>, BadKeys> {
+        let argv: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        Ok(k.find(&argv)?.into_iter().map(|(i, _)| i).collect())
+    }
+
+    #[test]
+    fn keys_stand_where_the_specs_say() {
+        const MSET: Keys = Keys::Specs(&[KeySpec::range(1, -1, 2, Access::OVERWRITE)]);
+        const DEL: Keys = Keys::Specs(&[KeySpec::range(1, -1, 1, Access::REMOVE)]);
+        const BLPOP: Keys = Keys::Specs(&[KeySpec::range(1, -2, 1, Access::READ_DELETE)]);
+        const EVAL: Keys = Keys::Specs(&[KeySpec::numkeys(2, Access::READ_UPDATE)]);
+        const XREAD: Keys =
+            Keys::Specs(&[KeySpec::keyword("STREAMS", 1, Find::Range { last: -1, step: 1, limit: 2 }, Access::READ)]);
+        let cases: &[(Keys, &str, Result<Vec<usize>, BadKeys>)] = &[
+            (Keys::one(1, Access::READ), "GET a", Ok(vec![1])),
+            (MSET, "MSET a 1 b 2", Ok(vec![1, 3])),
+            (DEL, "DEL a b c", Ok(vec![1, 2, 3])),
+            (BLPOP, "BLPOP a b 0", Ok(vec![1, 2])),
+            (EVAL, "EVAL s 2 a b c", Ok(vec![3, 4])),
+            (EVAL, "EVAL s 3 a b", Err(BadKeys)),
+            (EVAL, "EVAL s x a b", Err(BadKeys)),
+            (EVAL, "EVAL s -1 a b", Err(BadKeys)),
+            (EVAL, "EVAL s 4294967295 a b", Err(BadKeys)),
+            (XREAD, "XREAD COUNT 1 STREAMS a b 0 0", Ok(vec![4, 5])),
+        ];
+        for (k, line, want) in cases {
+            assert_eq!(&keys(*k, line), want, "{line}");
+        }
+    }
+}

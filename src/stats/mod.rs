@@ -1,4 +1,150 @@
 //! Counters, padded so that workers do not share cache lines.
+//!
+//! A counter of a worker has one writer, so it is raised by a plain load and store; readers add up all workers.
 
 pub mod latency;
 pub mod slowlog;
+
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A counter with one writer.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Raises it. Only its worker may.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+    /// Its value.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+    /// Back to 0.
+    pub fn reset(&self) {
+        self.0.store(0, Relaxed);
+    }
+}
+
+/// What is counted of one command on one worker.
+#[derive(Debug, Default)]
+pub struct CommandCount {
+    /// Calls that ran.
+    pub calls: Count,
+    /// Microseconds in them, times 1000.
+    pub nanos: Count,
+    /// Refused before they ran.
+    pub rejected: Count,
+    /// Ran and answered an error.
+    pub failed: Count,
+    /// Latency histogram.
+    pub histogram: latency::Histogram,
+}
+
+/// What is counted on one worker.
+#[derive(Debug)]
+pub struct Worker {
+    /// Commands run.
+    pub commands: Count,
+    /// Connections accepted.
+    pub connections: Count,
+    /// Bytes read.
+    pub net_in: Count,
+    /// Bytes written.
+    pub net_out: Count,
+    /// Reads from sockets.
+    pub reads: Count,
+    /// Writes to sockets.
+    pub writes: Count,
+    /// Error replies.
+    pub errors: Count,
+    /// Per command, by its number.
+    pub by_command: Box<[CommandCount]>,
+}
+
+/// Counters of the process.
+pub struct Stats {
+    workers: Box<[CachePadded<Worker>]>,
+    /// Error replies by their code word.
+    pub error_codes: Mutex<BTreeMap<String, u64>>,
+    /// Connections refused because of `maxclients`.
+    pub rejected_connections: AtomicU64,
+    /// Clients closed because their outbox passed its limit.
+    pub outbox_disconnections: AtomicU64,
+    /// Clients closed because their query buffer passed its limit.
+    pub query_disconnections: AtomicU64,
+    /// Clients evicted for `maxmemory-clients`.
+    pub evicted_clients: AtomicU64,
+    /// The slow log.
+    pub slowlog: slowlog::Slowlog,
+    /// Latency events.
+    pub latency: latency::Monitor,
+}
+
+impl Stats {
+    /// Counters for this many workers and commands.
+    pub fn new(workers: usize, commands: usize) -> Stats {
+        let worker = || Worker {
+            commands: Count::default(),
+            connections: Count::default(),
+            net_in: Count::default(),
+            net_out: Count::default(),
+            reads: Count::default(),
+            writes: Count::default(),
+            errors: Count::default(),
+            by_command: (0..commands).map(|_| CommandCount::default()).collect(),
+        };
+        Stats {
+            workers: (0..workers.max(1)).map(|_| CachePadded::new(worker())).collect(),
+            error_codes: Mutex::default(),
+            rejected_connections: AtomicU64::new(0),
+            outbox_disconnections: AtomicU64::new(0),
+            query_disconnections: AtomicU64::new(0),
+            evicted_clients: AtomicU64::new(0),
+            slowlog: slowlog::Slowlog::default(),
+            latency: latency::Monitor::default(),
+        }
+    }
+    /// The counters of one worker.
+    #[inline]
+    pub fn worker(&self, worker: usize) -> &Worker {
+        &self.workers[worker]
+    }
+    /// Adds up a counter over all workers.
+    pub fn sum(&self, f: impl Fn(&Worker) -> u64) -> u64 {
+        self.workers.iter().map(|w| f(w)).sum()
+    }
+    /// All workers.
+    pub fn workers(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.iter().map(|w| &**w)
+    }
+    /// Counts an error reply of this code word on a worker.
+    pub fn count_error(&self, worker: usize, wire: &[u8]) {
+        self.worker(worker).errors.add(1);
+        let word = wire.split(|b| *b == b' ').next().unwrap_or(b"ERR");
+        let word = String::from_utf8_lossy(&word[..word.len().min(64)]).into_owned();
+        *self.error_codes.lock().entry(word).or_default() += 1;
+    }
+    /// CONFIG RESETSTAT.
+    pub fn reset(&self) {
+        for w in self.workers() {
+            for c in [&w.commands, &w.connections, &w.net_in, &w.net_out, &w.reads, &w.writes, &w.errors] {
+                c.reset();
+            }
+            for c in &w.by_command {
+                [&c.calls, &c.nanos, &c.rejected, &c.failed].into_iter().for_each(Count::reset);
+                c.histogram.reset();
+            }
+        }
+        self.error_codes.lock().clear();
+        for n in
+            [&self.rejected_connections, &self.outbox_disconnections, &self.query_disconnections, &self.evicted_clients]
+        {
+            n.store(0, Relaxed);
+        }
+    }
+}

@@ -1,4 +1,7 @@
 //! Pure data structures: what a key can hold. This room knows no network, no lock, no expiry of keys and no RESP.
+//!
+//! What a key can hold is a closed set: a string ([`string`]) or one of five collections. [`Value`] owns a collection on
+//! its way into or out of a key, [`ValueRef`] and [`ValueMut`] look at what a key holds.
 
 pub mod bits;
 pub mod geo;
@@ -12,3 +15,133 @@ pub mod stream;
 pub mod string;
 pub mod tree;
 pub mod zset;
+
+use hash::Hash;
+use list::List;
+use set::Set;
+use stream::Stream;
+use string::StrRef;
+use zset::ZSet;
+
+/// The type of a value, as `TYPE` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A string.
+    Str,
+    /// A list.
+    List,
+    /// A set.
+    Set,
+    /// A sorted set.
+    ZSet,
+    /// A hash.
+    Hash,
+    /// A stream.
+    Stream,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 6] = [Kind::Str, Kind::List, Kind::Set, Kind::ZSet, Kind::Hash, Kind::Stream];
+
+    /// The name that `TYPE` answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Str => "string",
+            Kind::List => "list",
+            Kind::Set => "set",
+            Kind::ZSet => "zset",
+            Kind::Hash => "hash",
+            Kind::Stream => "stream",
+        }
+    }
+    /// The kind of this name, in any case.
+    pub fn from_name(name: &[u8]) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|k| k.name().as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
+/// A collection, owned. Strings travel as [`string::NewStr`].
+#[derive(Clone)]
+pub enum Value {
+    /// A list.
+    List(List),
+    /// A hash.
+    Hash(Hash),
+    /// A set.
+    Set(Set),
+    /// A sorted set.
+    ZSet(ZSet),
+    /// A stream.
+    Stream(Stream),
+}
+
+impl Value {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Value::List(_) => Kind::List,
+            Value::Hash(_) => Kind::Hash,
+            Value::Set(_) => Kind::Set,
+            Value::ZSet(_) => Kind::ZSet,
+            Value::Stream(_) => Kind::Stream,
+        }
+    }
+}
+
+/// What a key holds.
+#[derive(Clone, Copy)]
+pub enum ValueRef<'a> {
+    /// A string.
+    Str(StrRef<'a>),
+    /// A list.
+    List(&'a List),
+    /// A hash.
+    Hash(&'a Hash),
+    /// A set.
+    Set(&'a Set),
+    /// A sorted set.
+    ZSet(&'a ZSet),
+    /// A stream.
+    Stream(&'a Stream),
+}
+
+impl ValueRef<'_> {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            ValueRef::Str(_) => Kind::Str,
+            ValueRef::List(_) => Kind::List,
+            ValueRef::Hash(_) => Kind::Hash,
+            ValueRef::Set(_) => Kind::Set,
+            ValueRef::ZSet(_) => Kind::ZSet,
+            ValueRef::Stream(_) => Kind::Stream,
+        }
+    }
+    /// Bytes on the heap beyond the value itself.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            ValueRef::Str(StrRef::Shared(bytes)) => bytes.len(),
+            ValueRef::Str(_) => 0,
+            ValueRef::List(v) => v.heap_bytes(),
+            ValueRef::Hash(v) => v.heap_bytes(),
+            ValueRef::Set(v) => v.heap_bytes(),
+            ValueRef::ZSet(v) => v.heap_bytes(),
+            ValueRef::Stream(v) => v.heap_bytes(),
+        }
+    }
+}
+
+/// A collection that a key holds, for change.
+pub enum ValueMut<'a> {
+    /// A list.
+    List(&'a mut List),
+    /// A hash.
+    Hash(&'a mut Hash),
+    /// A set.
+    Set(&'a mut Set),
+    /// A sorted set.
+    ZSet(&'a mut ZSet),
+    /// A stream.
+    Stream(&'a mut Stream),
+}

@@ -57,7 +57,7 @@ impl Intset {
 
     /// The size in bytes of [`Intset::as_bytes`].
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.size()
     }
 
     /// What the set takes from the allocator, in bytes.

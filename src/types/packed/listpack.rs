@@ -92,7 +92,7 @@ impl Listpack {
 
     /// The size in bytes of [`Listpack::as_bytes`].
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.size()
     }
 
     /// What the listpack takes from the allocator, in bytes.

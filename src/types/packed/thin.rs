@@ -112,27 +112,27 @@ impl<L: Layout> Thin<L> {
 
     /// The length in bytes, header included.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         // SAFETY: the block holds at least HEADER initialised bytes (`new` and `splice` assert it).
         L::len(unsafe { std::slice::from_raw_parts(self.start.as_ptr(), L::HEADER) })
     }
 
     /// The bytes this buffer holds of the allocator.
     pub fn heap_bytes(&self) -> usize {
-        capacity_for(self.len())
+        capacity_for(self.size())
     }
 
     /// The whole buffer, header included.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
         // SAFETY: the first `len` bytes are initialised and live as long as `self`.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len()) }
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.size()) }
     }
 
     /// Everything behind the header, to change in place. Index 0 is byte `HEADER` of the buffer.
     #[inline]
     pub fn body_mut(&mut self) -> &mut [u8] {
-        let len = self.len();
+        let len = self.size();
         // SAFETY: as in `as_slice`; `&mut self` makes the access unique, and the header, on which the length stands, is
         // left out.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().add(L::HEADER), len - L::HEADER) }
@@ -144,7 +144,7 @@ impl<L: Layout> Thin<L> {
     /// # Panics
     /// If the range is not inside the body.
     pub fn splice(&mut self, at: usize, removed: usize, parts: &[&[u8]]) {
-        let len = self.len();
+        let len = self.size();
         assert!(at >= L::HEADER && at <= len && removed <= len - at, "a splice inside the body");
         let inserted: usize = parts.iter().map(|part| part.len()).sum();
         let new_len = len - removed + inserted;
@@ -202,7 +202,7 @@ fn block_layout(len: usize) -> alloc::Layout {
 impl<L: Layout> Drop for Thin<L> {
     fn drop(&mut self) {
         // SAFETY: allocated by `new` or `reallocate` with the layout of its length's class, and not freed before.
-        unsafe { alloc::dealloc(self.start.as_ptr(), block_layout(self.len())) }
+        unsafe { alloc::dealloc(self.start.as_ptr(), block_layout(self.size())) }
     }
 }
 

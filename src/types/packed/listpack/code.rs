@@ -3,6 +3,8 @@
 //! Functions take the whole listpack and the offset of an entry. They index checked slices, so that bytes which never
 //! passed [`validate`] could give nonsense or a panic but no read outside the buffer.
 
+use crate::base::num::parse_i64;
+
 use super::{COUNT_UNKNOWN, Item, LISTPACK_BYTES_MAX, LpValue, Malformed};
 
 /// Total bytes and count.
@@ -34,7 +36,7 @@ impl<'a> Entry<'a> {
     pub(super) fn of(item: Item<'a>) -> Entry<'a> {
         let (int, text) = match item {
             Item::Int(int) => (Some(int), &[][..]),
-            Item::Bytes(bytes) => match parse_int(bytes) {
+            Item::Bytes(bytes) => match parse_i64(bytes) {
                 Some(int) => (Some(int), &[][..]),
                 None => (None, bytes),
             },
@@ -88,10 +90,14 @@ pub(super) fn value(bytes: &[u8], at: usize) -> LpValue<'_> {
         return LpValue::Int(first as i64);
     }
     let (head, text) = extent(bytes, at);
-    if first < INT_13 || (STR_12..=STR_32).contains(&first) {
+    if is_string(first) {
         return LpValue::Str(&bytes[at + head..at + head + text]);
     }
     LpValue::Int(wide_int(&bytes[at..at + head]))
+}
+
+fn is_string(first: u8) -> bool {
+    (STR_6..INT_13).contains(&first) || (STR_12..=STR_32).contains(&first)
 }
 
 /// An integer of more than one byte, `entry` being its encoding and value.
@@ -130,7 +136,7 @@ fn extent(bytes: &[u8], at: usize) -> (usize, usize) {
 
 /// See [`super::Listpack::find_from`].
 pub(super) fn find(bytes: &[u8], from: usize, needle: &[u8], skip: usize) -> Option<usize> {
-    let int = parse_int(needle);
+    let int = parse_i64(needle);
     let mut at = from;
     let mut to_skip = 0;
     loop {
@@ -142,9 +148,10 @@ pub(super) fn find(bytes: &[u8], from: usize, needle: &[u8], skip: usize) -> Opt
         if to_skip > 0 {
             to_skip -= 1;
         } else {
-            let equal = match (first < INT_13 && first >= STR_6) || (STR_12..=STR_32).contains(&first) {
-                true => text == needle.len() && bytes[at + head..at + head + text] == *needle,
-                false => int.is_some_and(|int| value(bytes, at) == LpValue::Int(int)),
+            let equal = if is_string(first) {
+                text == needle.len() && bytes[at + head..at + head + text] == *needle
+            } else {
+                int.is_some_and(|int| value(bytes, at) == LpValue::Int(int))
             };
             if equal {
                 return Some(at);
@@ -266,26 +273,4 @@ fn decode_backlen(bytes: &[u8], end: usize) -> Option<usize> {
         }
     }
     None
-}
-
-/// The integer that `text` is in canonical decimal form: no sign but one `-`, no leading zero, no `-0`.
-pub(super) fn parse_int(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    match digits {
-        [b'0'] if !negative => return Some(0),
-        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
-        _ => return None,
-    }
-    let mut magnitude = 0u64;
-    for &digit in digits {
-        let value = digit.wrapping_sub(b'0');
-        if value > 9 {
-            return None;
-        }
-        magnitude = magnitude * 10 + value as u64;
-    }
-    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }

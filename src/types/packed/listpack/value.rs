@@ -1,5 +1,7 @@
 //! One value of a listpack: an integer, or bytes inside the listpack.
 
+use crate::base::num::{decimal_len, parse_i64};
+
 /// A value of a listpack. Which of the two it is says how it is stored, not what it means: `Int(7)` and the string `7`
 /// are the same value, so compare by [`LpValue::eq_bytes`] unless both come from canonical listpacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +41,14 @@ impl<'a> LpValue<'a> {
     pub fn as_int(&self) -> Option<i64> {
         match *self {
             LpValue::Int(int) => Some(int),
-            LpValue::Str(bytes) => super::code::parse_int(bytes),
+            LpValue::Str(bytes) => parse_i64(bytes),
         }
     }
 
     /// The number of the value's bytes.
     pub fn len(&self) -> usize {
         match *self {
-            LpValue::Int(int) => itoa::Buffer::new().format(int).len(),
+            LpValue::Int(int) => decimal_len(int),
             LpValue::Str(bytes) => bytes.len(),
         }
     }
@@ -67,7 +69,7 @@ pub struct Needle<'a> {
 impl<'a> Needle<'a> {
     /// Looks for `bytes`.
     pub fn new(bytes: &'a [u8]) -> Needle<'a> {
-        Needle { bytes, int: super::code::parse_int(bytes) }
+        Needle { bytes, int: parse_i64(bytes) }
     }
 
     /// Whether `value` is what is looked for.

@@ -1,0 +1,1 @@
+//! The DUMP payload: a value with a footer.

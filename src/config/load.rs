@@ -357,14 +357,14 @@ mod tests {
 
     #[test]
     fn includes_patterns_renames_and_users() {
-        let mut world = Files::default();
-        world.files = BTreeMap::from([
+        let files = BTreeMap::from([
             ("main", "include parts/*.conf\ninclude none-*\nuser bob on\nrename-command flushall \"\"\nport 1"),
             ("parts/a.conf", "maxmemory 1mb\nport 2"),
             ("parts/b.conf", "maxmemory 2mb"),
             ("loop", "include loop"),
             ("missing", "include /gone"),
         ]);
+        let mut world = Files { files, ..Files::default() };
         let config = Config::new();
         let file = |name: &str| Sources { file: Some(name.into()), ..Sources::default() };
         assert_eq!(load(&config, &file("main"), &mut world), Ok(()));

@@ -48,9 +48,24 @@ impl Config {
         }
     }
 
+    /// Whether a client at `addr` may use DEBUG.
+    pub fn allows_debug(&self, addr: &str) -> bool {
+        self.enable_debug_command.get().allows(is_local(addr))
+    }
+
+    /// Whether a client at `addr` may use MODULE LOAD and its like.
+    pub fn allows_modules(&self, addr: &str) -> bool {
+        self.enable_module_command.get().allows(is_local(addr))
+    }
+
     /// Brings values into the bounds in which they work, as Redis does without complaint.
     pub(in crate::config) fn settle(&self) {
         const HZ_MAX: i64 = 500;
         self.hz.store(self.hz.get().clamp(1, HZ_MAX));
     }
+}
+
+/// Whether a client's address, as CLIENT LIST shows it, is of this machine: a loopback one or a Unix socket.
+pub fn is_local(addr: &str) -> bool {
+    addr.starts_with("127.0.0.1:") || addr.starts_with("[::1]:") || addr.starts_with('/')
 }

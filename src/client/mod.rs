@@ -199,7 +199,7 @@ impl Client {
             last_ms: AtomicU64::new(now_ms),
             marks,
             db: AtomicU32::new(0),
-            proto: AtomicU8::new(proto as u8),
+            proto: AtomicU8::new(proto.number()),
             kind: AtomicU8::new(ClientType::Normal as u8),
             last_command: AtomicU16::new(u16::MAX),
             subscriptions: Default::default(),
@@ -353,6 +353,6 @@ impl Session {
     /// Changes the protocol.
     pub fn set_proto(&mut self, proto: Proto) {
         self.proto = proto;
-        self.client.proto.store(proto as u8, Relaxed);
+        self.client.proto.store(proto.number(), Relaxed);
     }
 }

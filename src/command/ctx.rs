@@ -155,3 +155,6 @@ pub fn reply_str(reply: &mut Reply, value: StrRef<'_>) {
         StrRef::Shared(bytes) => reply.bulk_shared(bytes),
     }
 }
+
+/// What CLIENT UNBLOCK ERROR makes a blocked command answer.
+pub const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";

@@ -1,1 +1,494 @@
 //! One connection's loop.
+//!
+//! A turn reads what has arrived into the worker's scratch buffer, runs every complete request in it, and writes all
+//! replies at once. Between turns an idle connection owns no buffer: the scratch and the reply buffer belong to the
+//! worker, and only a cut-off request or unsent replies are moved to buffers of the connection's own.
+
+use crate::client::{Client, Marks, Session, Sleep};
+use crate::command::args::Argv;
+use crate::command::ctx::UNBLOCKED;
+use crate::engine::block::Parked;
+use crate::engine::{Engine, Flow};
+use crate::keyspace::waiters::GaveUp;
+use crate::resp::reply::Reply;
+use crate::resp::request::{Limits, Parser, Step};
+use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes read at once.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// A reply buffer that grew beyond this is given back after the turn.
+const REPLY_KEEP_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
+    static REPLY: RefCell<Reply> = RefCell::default();
+}
+
+/// A big argument on its way into a buffer of its own.
+struct Big {
+    buffer: BytesMut,
+    len: usize,
+}
+
+/// Why a turn ended.
+enum Turn {
+    /// Wait for more input.
+    Next,
+    /// Something to be awaited.
+    Flow(Flow),
+    /// The peer closed, or broke the protocol, or the connection failed.
+    Close,
+}
+
+/// One connection.
+pub struct Conn<S> {
+    engine: Arc<Engine>,
+    stream: S,
+    session: Session,
+    parser: Parser,
+    /// Bytes that are not a whole request yet.
+    pending: Vec<u8>,
+    big: Option<Big>,
+    /// Replies that the socket did not take yet.
+    unsent: Reply,
+    /// A request that waits for the end of a pause.
+    postponed: Option<Vec<Vec<u8>>>,
+}
+
+/// What woke a waiting connection.
+enum Woke {
+    Rung,
+    Input(Turn),
+    Time,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
+    /// A connection of a client that is in the registry.
+    pub fn new(engine: Arc<Engine>, stream: S, client: Arc<Client>) -> Conn<S> {
+        let user = engine.node.acl.initial();
+        Conn {
+            session: Session::new(client, user),
+            engine,
+            stream,
+            parser: Parser::default(),
+            pending: Vec::new(),
+            big: None,
+            unsent: Reply::default(),
+            postponed: None,
+        }
+    }
+
+    /// Serves the connection to its end. Returns true when the server is to be stopped.
+    pub async fn run(mut self) -> bool {
+        let mut stop = false;
+        loop {
+            let turn = self.turn().await;
+            match turn {
+                Turn::Next => {}
+                Turn::Close => break,
+                Turn::Flow(flow) => match self.follow(flow).await {
+                    After::Next => {}
+                    After::Close => break,
+                    After::Shutdown => {
+                        stop = true;
+                        break;
+                    }
+                },
+            }
+            if self.session.client.marks.any(Marks::KILLED) {
+                break;
+            }
+        }
+        if !self.session.client.marks.any(Marks::KILLED) {
+            self.flush().await;
+        }
+        self.engine.close(&mut self.session);
+        stop
+    }
+
+    /// Waits for input or a message and deals with it; writes what can be written meanwhile.
+    async fn turn(&mut self) -> Turn {
+        if !self.pending.is_empty() && self.big.is_none() && self.postponed.is_none() {
+            // What was left by a request that blocked comes before new input.
+            let turn = self.run_pending();
+            if !matches!(turn, Turn::Next) {
+                return turn;
+            }
+        }
+        poll_fn(|cx| self.poll_turn(cx)).await
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        if self.session.client.mailbox.listen(cx.waker()) {
+            self.take_messages();
+            if self.session.client.marks.any(Marks::KILLED) {
+                return Poll::Ready(Turn::Close);
+            }
+            if let Poll::Ready(false) = self.poll_write(cx) {
+                return Poll::Ready(Turn::Close);
+            }
+            // Take the place at the bell again.
+            if self.session.client.mailbox.listen(cx.waker()) {
+                cx.waker().wake_by_ref();
+            }
+        }
+        if !self.unsent.is_empty()
+            && let Poll::Ready(false) = self.poll_write(cx)
+        {
+            return Poll::Ready(Turn::Close);
+        }
+        let turn = ready!(self.poll_input(cx));
+        if let Poll::Ready(false) = self.poll_write(cx) {
+            return Poll::Ready(Turn::Close);
+        }
+        Poll::Ready(turn)
+    }
+
+    /// Moves messages from elsewhere behind the replies produced so far.
+    fn take_messages(&mut self) {
+        let mut messages = Vec::new();
+        self.session.client.mailbox.take(&mut messages);
+        if !messages.is_empty() {
+            self.unsent.raw(&messages);
+        }
+    }
+
+    /// Reads once and runs what is complete.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        if self.big.is_some() {
+            return self.poll_big(cx);
+        }
+        SCRATCH.with(|scratch| {
+            let scratch = &mut *scratch.borrow_mut();
+            let mut buffer = ReadBuf::new(scratch);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                _ => return Poll::Ready(Turn::Close),
+            }
+            let input = buffer.filled();
+            self.count_input(input.len());
+            if self.pending.is_empty() {
+                Poll::Ready(self.run_buffer(input))
+            } else {
+                self.pending.extend_from_slice(input);
+                Poll::Ready(self.run_pending())
+            }
+        })
+    }
+
+    fn count_input(&self, bytes: usize) {
+        let client = &self.session.client;
+        let worker = self.engine.node.stats.worker(client.worker);
+        worker.net_in.add(bytes as u64);
+        worker.reads.add(1);
+        client.totals[0].store(client.totals[0].load(Relaxed) + bytes as u64, Relaxed);
+        client.last_ms.store(self.engine.node.clock.monotonic_us() / 1000, Relaxed);
+    }
+
+    /// Reads a big argument straight into its own buffer.
+    fn poll_big(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let Some(big) = &mut self.big else { return Poll::Ready(Turn::Next) };
+        let missing = big.len - big.buffer.len();
+        let have = big.buffer.len();
+        big.buffer.resize(have + missing.min(1 << 20), 0);
+        let mut buffer = ReadBuf::new(&mut big.buffer[have..]);
+        let polled = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
+        let read = buffer.filled().len();
+        big.buffer.truncate(have + read);
+        match ready!(polled) {
+            Ok(()) if read > 0 => {}
+            _ => return Poll::Ready(Turn::Close),
+        }
+        let done = big.buffer.len() == big.len;
+        self.count_input(read);
+        if done && let Some(big) = self.big.take() {
+            self.parser.give_bulk(big.buffer.freeze());
+            return Poll::Ready(self.run_pending());
+        }
+        Poll::Ready(Turn::Next)
+    }
+
+    fn run_pending(&mut self) -> Turn {
+        let pending = std::mem::take(&mut self.pending);
+        self.run_buffer(&pending)
+    }
+
+    /// Runs the complete requests of a buffer; what is left goes to `pending`.
+    fn run_buffer(&mut self, input: &[u8]) -> Turn {
+        REPLY.with(|reply| {
+            let mut own = reply.borrow_mut();
+            let direct = self.unsent.is_empty();
+            let mut unsent = std::mem::take(&mut self.unsent);
+            let out = if direct { &mut *own } else { &mut unsent };
+            out.set_proto(self.session.proto);
+            let turn = self.run_requests(input, out);
+            if direct {
+                std::mem::swap(&mut unsent, &mut *own);
+            }
+            self.unsent = unsent;
+            turn
+        })
+    }
+
+    fn run_requests(&mut self, input: &[u8], out: &mut Reply) -> Turn {
+        let engine = self.engine.clone();
+        let result = loop {
+            let limits = Limits {
+                unauthenticated: self.session.user.is_none(),
+                bulk_len_max: engine.node.config.proto_max_bulk_len.get() as usize,
+            };
+            let request = match self.parser.next(input, &limits) {
+                Ok(Step::Request(request)) => request,
+                Ok(Step::NeedMore) => break Turn::Next,
+                Ok(Step::NeedBulk { start, len }) => {
+                    let mut buffer = BytesMut::with_capacity(len.min(1 << 20));
+                    buffer.extend_from_slice(&input[start..]);
+                    self.big = Some(Big { buffer, len });
+                    let consumed = self.parser.consumed();
+                    self.pending = input[consumed..start].to_vec();
+                    return Turn::Next;
+                }
+                Err(error) => {
+                    out.error(error.message());
+                    self.session.closing = true;
+                    break Turn::Flow(Flow::Close);
+                }
+            };
+            let args = self.parser.args(&request, input);
+            let list: SmallVec<[&[u8]; 16]> = args.iter().collect();
+            let big: SmallVec<[(usize, Bytes); 0]> =
+                (0..args.len()).filter_map(|i| args.shared(i).map(|b| (i, b.clone()))).collect();
+            let argv = Argv::with_big(&list, &big);
+            match run_guarded(&engine, &mut self.session, argv, out) {
+                Flow::Next => {}
+                Flow::Postponed(until_ms) => {
+                    self.postponed = Some(list.iter().map(|a| a.to_vec()).collect());
+                    break Turn::Flow(Flow::Postponed(until_ms));
+                }
+                flow => break Turn::Flow(flow),
+            }
+        };
+        let consumed = self.parser.consumed();
+        if consumed < input.len() {
+            self.pending = input[consumed..].to_vec();
+        }
+        if self.session.client.mailbox.is_rung() {
+            let mut messages = Vec::new();
+            self.session.client.mailbox.take(&mut messages);
+            out.raw(&messages);
+        }
+        result
+    }
+
+    /// Writes as much as the socket takes: ready(true) when all is out, ready(false) when the connection failed.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        while !self.unsent.is_empty() {
+            let written = match self.unsent.single() {
+                Some(bytes) => Pin::new(&mut self.stream).poll_write(cx, bytes),
+                None => {
+                    let mut slices = [IoSlice::new(&[]); 64];
+                    let filled = self.unsent.io_slices(&mut slices);
+                    Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..filled])
+                }
+            };
+            match written {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    self.unsent.advance(n);
+                    let client = &self.session.client;
+                    let worker = self.engine.node.stats.worker(client.worker);
+                    worker.net_out.add(n as u64);
+                    worker.writes.add(1);
+                    client.totals[1].store(client.totals[1].load(Relaxed) + n as u64, Relaxed);
+                }
+                Poll::Ready(_) => return Poll::Ready(false),
+                Poll::Pending => {
+                    self.session.client.out_bytes.store(self.unsent.len() as u64, Relaxed);
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.session.client.out_bytes.store(0, Relaxed);
+        // The buffer goes back to the worker, so that an idle connection has none.
+        REPLY.with(|reply| {
+            let mut reply = reply.borrow_mut();
+            std::mem::swap(&mut *reply, &mut self.unsent);
+            reply.clear();
+            reply.shrink(REPLY_KEEP_BYTES);
+        });
+        self.unsent = Reply::new(self.session.proto);
+        Poll::Ready(true)
+    }
+
+    /// Writes everything out before the connection closes.
+    async fn flush(&mut self) {
+        let all = poll_fn(|cx| self.poll_write(cx));
+        // A peer that does not read cannot hold its connection open.
+        let _ = tokio::time::timeout(Duration::from_secs(5), all).await;
+    }
+}
+
+/// What follows after something was awaited.
+enum After {
+    Next,
+    Close,
+    Shutdown,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
+    async fn follow(&mut self, flow: Flow) -> After {
+        match flow {
+            Flow::Next => After::Next,
+            Flow::Close => After::Close,
+            Flow::Shutdown => After::Shutdown,
+            Flow::Sleep(ms) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                After::Next
+            }
+            Flow::Blocked(parked) => self.wait_parked(parked).await,
+            Flow::Postponed(until_ms) => self.wait_pause(until_ms).await,
+        }
+    }
+
+    /// Waits out a CLIENT PAUSE, then runs the request again.
+    async fn wait_pause(&mut self, mut until_ms: u64) -> After {
+        self.session.client.marks.set(Marks::BLOCKED, true);
+        let after = loop {
+            match self.wait(Some(until_ms)).await {
+                Woke::Input(Turn::Close) => break After::Close,
+                _ if self.session.client.marks.any(Marks::KILLED) => break After::Close,
+                _ => {}
+            }
+            let Some(argv) = self.postponed.take() else { break After::Next };
+            let list: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
+            let mut out = std::mem::take(&mut self.unsent);
+            out.set_proto(self.session.proto);
+            let engine = self.engine.clone();
+            let flow = run_guarded(&engine, &mut self.session, Argv::new(&list), &mut out);
+            self.unsent = out;
+            match flow {
+                Flow::Postponed(at) => {
+                    self.postponed = Some(argv);
+                    until_ms = at;
+                }
+                flow => {
+                    self.session.client.marks.set(Marks::BLOCKED, false);
+                    return Box::pin(self.follow(flow)).await;
+                }
+            }
+        };
+        self.session.client.marks.set(Marks::BLOCKED, false);
+        after
+    }
+
+    /// Waits until the parked command is served, unblocked, out of time or killed.
+    async fn wait_parked(&mut self, parked: Parked) -> After {
+        let after = loop {
+            if self.take_served(&parked.sleep) {
+                break After::Next;
+            }
+            let client = self.session.client.clone();
+            let unblock = parked.sleep.unblock.swap(0, Relaxed);
+            let now_ms = self.engine.node.clock.now_ms();
+            let late = parked.deadline_ms.is_some_and(|at| at <= now_ms);
+            let killed = client.marks.any(Marks::KILLED);
+            if unblock != 0 || late || killed {
+                match parked.ticket.give_up() {
+                    GaveUp::Yes if killed => break After::Close,
+                    GaveUp::Yes if unblock == 2 => {
+                        self.unsent.error(UNBLOCKED);
+                        break After::Next;
+                    }
+                    GaveUp::Yes => {
+                        self.unsent.raw(&parked.timeout_reply);
+                        break After::Next;
+                    }
+                    GaveUp::Served | GaveUp::BeingServed => {
+                        tokio::task::yield_now().await;
+                        continue;
+                    }
+                }
+            }
+            if let Woke::Input(Turn::Close) = self.wait(parked.deadline_ms).await {
+                while parked.ticket.give_up() == GaveUp::BeingServed {
+                    tokio::task::yield_now().await;
+                }
+                break After::Close;
+            }
+        };
+        self.engine.unpark(&self.session.client, &parked);
+        after
+    }
+
+    fn take_served(&mut self, sleep: &Sleep) -> bool {
+        match sleep.reply.lock().take() {
+            Some(reply) => {
+                self.unsent.raw(&reply);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Waits for the bell, more input (which is only kept) or a time.
+    async fn wait(&mut self, until_ms: Option<u64>) -> Woke {
+        let now_ms = self.engine.node.clock.now_ms();
+        let left = until_ms.map_or(Duration::from_secs(3600), |at| Duration::from_millis(at.saturating_sub(now_ms)));
+        let wake = poll_fn(|cx| {
+            if self.session.client.mailbox.listen(cx.waker()) {
+                self.take_messages();
+                return Poll::Ready(Woke::Rung);
+            }
+            if let Poll::Ready(false) = self.poll_write(cx) {
+                return Poll::Ready(Woke::Input(Turn::Close));
+            }
+            self.poll_keep_input(cx).map(Woke::Input)
+        });
+        tokio::time::timeout(left, wake).await.unwrap_or(Woke::Time)
+    }
+
+    /// Reads without running anything, so that a closed connection is noticed.
+    fn poll_keep_input(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        SCRATCH.with(|scratch| {
+            let scratch = &mut *scratch.borrow_mut();
+            let mut buffer = ReadBuf::new(scratch);
+            loop {
+                match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                    Ok(()) if !buffer.filled().is_empty() => {
+                        self.pending.extend_from_slice(buffer.filled());
+                        buffer.clear();
+                        let limit = self.engine.node.config.client_query_buffer_limit.get() as usize;
+                        if self.pending.len() > limit {
+                            return Poll::Ready(Turn::Close);
+                        }
+                    }
+                    _ => return Poll::Ready(Turn::Close),
+                }
+            }
+        })
+    }
+}
+
+/// Runs a request; a panic in it closes the connection with an error and leaves no lock held.
+fn run_guarded(engine: &Engine, session: &mut Session, argv: Argv<'_>, out: &mut Reply) -> Flow {
+    let mark = out.mark();
+    let result = catch_unwind(AssertUnwindSafe(|| engine.execute(session, argv, out)));
+    result.unwrap_or_else(|_| {
+        let name = String::from_utf8_lossy(argv.all()[0]).into_owned();
+        tracing::error!("A command failed and its connection is closed: {name:?}");
+        out.truncate(mark);
+        out.error("ERR internal error, the connection is closed");
+        session.closing = true;
+        Flow::Close
+    })
+}

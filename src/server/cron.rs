@@ -1,7 +1,9 @@
 //! Timers: the sweep of each worker's shards, and the slow ticks of the whole server.
 
+use crate::client::{ClientType, Marks};
 use crate::engine::Engine;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// How often a worker looks for due deadlines while any of its shards has one.
@@ -26,6 +28,38 @@ pub async fn sweep(engine: Arc<Engine>, worker: usize, workers: usize) {
             tokio::task::yield_now().await;
         } else {
             tokio::time::sleep(if volatile { SWEEP_EVERY } else { IDLE_EVERY }).await;
+        }
+    }
+}
+
+/// How often the slow ticks run.
+const TICK_EVERY: Duration = Duration::from_millis(100);
+
+/// The slow ticks of the whole server, for ever: idle clients are closed.
+pub async fn tick(engine: Arc<Engine>) {
+    let mut ticks = tokio::time::interval(TICK_EVERY);
+    loop {
+        ticks.tick().await;
+        engine.node.clock.tick();
+        close_idle(&engine);
+    }
+}
+
+/// Closes clients that have been silent for longer than `timeout` seconds: not those that block, subscribe or follow.
+fn close_idle(engine: &Engine) {
+    let timeout_s = engine.node.config.timeout.get();
+    if timeout_s <= 0 {
+        return;
+    }
+    let now_ms = engine.node.clock.monotonic_us() / 1000;
+    for client in engine.node.clients.all() {
+        let idle_ms = now_ms.saturating_sub(client.last_ms.load(Relaxed));
+        let exempt = client.marks.any(Marks::BLOCKED | Marks::MONITOR)
+            || client.subscriptions.iter().any(|n| n.load(Relaxed) > 0)
+            || client.client_type() != ClientType::Normal;
+        if !exempt && idle_ms > timeout_s as u64 * 1000 {
+            tracing::debug!("Closing idle client");
+            client.kill();
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod gate;
 pub mod maintain;
 pub mod multi;
 pub mod script;
+pub mod settings;
 
 use crate::client::{Marks, ReplyMode, Session};
 use crate::command::args::Argv;

@@ -33,6 +33,16 @@ pub enum Proto {
     Resp3,
 }
 
+impl Proto {
+    /// 2 or 3.
+    pub fn number(self) -> u8 {
+        match self {
+            Proto::Resp2 => 2,
+            Proto::Resp3 => 3,
+        }
+    }
+}
+
 /// A place in a reply: see [`Reply::mark`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]

@@ -1,0 +1,23 @@
+//! Configuration into live values: what the rooms below keep of their own is told here.
+
+use super::Engine;
+use crate::keyspace::namespace::Policy;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Engine {
+    /// Tells every room what the configuration says: at the start, and after CONFIG SET.
+    pub fn adopt_config(&self) {
+        let config = &self.node.config;
+        let namespace = &self.node.keyspace.namespace;
+        namespace.set_maxmemory_bytes(config.maxmemory.size());
+        if let Some(policy) = Policy::from_name(config.maxmemory_policy.word()) {
+            namespace.set_policy(policy);
+        }
+        namespace.set_samples(config.maxmemory_samples.get() as u32);
+        namespace.set_tenacity(config.maxmemory_eviction_tenacity.get() as u32);
+        namespace.set_lfu_log_factor(config.lfu_log_factor.get() as u32);
+        namespace.set_lfu_decay_minutes(config.lfu_decay_time.get() as u32);
+        self.node.keyspace.interest.notify.store(config.notify_keyspace_events.bits(), Relaxed);
+        self.node.acl.require_password(&config.requirepass.get());
+    }
+}

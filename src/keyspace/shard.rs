@@ -80,7 +80,7 @@ impl Shard {
     }
 
     /// Puts an entry that is not there yet.
-    pub fn put(&mut self, db: usize, hash: u64, mut entry: Entry) {
+    pub fn put(&mut self, db: usize, hash: u64, entry: Entry) {
         entry.set_epoch(self.epoch);
         let part = &mut self.dbs[db];
         if let Some(at) = entry.expiry() {

@@ -62,3 +62,7 @@ pub mod server;
 pub mod spec;
 pub mod stats;
 pub mod types;
+
+#[cfg(not(miri))]
+#[global_allocator]
+static ALLOCATOR: base::alloc::CountingJemalloc = base::alloc::CountingJemalloc;

@@ -333,7 +333,7 @@ mod tests {
     fn a_thread_sees_its_own_blocks_to_the_byte() {
         let own = || LOCAL.with(|l| l.delta.get());
         let before = own();
-        let block = Box::new([0u8; 33]);
+        let block = std::hint::black_box(Box::new([0u8; 33]));
         let counted = own() - before;
         assert!(counted == 40 || own() == 0, "a fold may fall in between");
         drop(block);

@@ -3,6 +3,15 @@
 //! CRC16 is the XMODEM variant (polynomial 0x1021, start 0), as the cluster specification names it. CRC64 is the
 //! "Jones" polynomial, reflected, start and final exclusive-or 0. CRC64 runs over whole RDB files, so it takes eight
 //! bytes a step with eight tables ("slicing by 8", Kounavis and Berry 2008).
+//!
+//! # The keyed hash
+//! [`key_hash`] is aHash under four secret random words, new in each process. The argument against hash flooding is the
+//! one published with aHash: the input is mixed with the secret by wide multiplications (by AES rounds where the target
+//! has them) whose results depend on all input and all key bits, so a set of keys that collides under one secret does
+//! not under another, and hashes are never shown. What a client can see is order: SCAN walks in hash order, so whoever
+//! may SCAN a big keyspace can pick keys that are neighbours under any hash function. Therefore the table of keys does
+//! not rest on the hash alone: neighbours beyond what a segment holds do not make it grow without bound (see
+//! `keyspace::table`), they only become slow.
 
 use super::rng::entropy;
 use ahash::RandomState;
@@ -25,6 +34,7 @@ fn hash_tag(key: &[u8]) -> Option<&[u8]> {
 
 /// The hash of keys, fields and members in every table. Its seeds are secret and new in each process, so that nobody
 /// can choose names that collide; its low and high bits are equally good.
+#[inline]
 pub fn key_hash(bytes: &[u8]) -> u64 {
     static SEEDED: LazyLock<RandomState> =
         LazyLock::new(|| RandomState::with_seeds(entropy(), entropy(), entropy(), entropy()));

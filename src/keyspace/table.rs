@@ -26,7 +26,7 @@
 //! segment and doubles by copying. Removing goes the same way back; a table without entries holds no memory.
 //!
 //! # Order
-//! A [cursor](Table::scan) is a position in hash order, 44 bits of it, and all entries of one home bucket are visited
+//! A [cursor](Table::scan) is a position in hash order, 40 bits of it, and all entries of one home bucket are visited
 //! together. Growing, splitting and merging do not change the order of entries, so what is there from the beginning of
 //! a scan to its end is visited.
 //!
@@ -50,7 +50,7 @@ const SLOTS: usize = 7;
 const WINDOW_BITS: u32 = 14;
 const WINDOWS: usize = 1 << WINDOW_BITS;
 /// The low bits of a hash that a cursor leaves out.
-const CURSOR_SHIFT: u32 = 20;
+const CURSOR_SHIFT: u32 = 24;
 /// A segment is not split deeper than cursors can tell apart.
 const DEPTH_MAX: u32 = 64 - CURSOR_SHIFT - WINDOW_BITS;
 /// The directory has at most this many slots per segment.
@@ -665,7 +665,7 @@ impl Table {
 
     /// Visits the entries of the next home buckets in hash order from `cursor` on, until at least one entry was visited
     /// or 64 buckets were looked at. Begins with cursor 0; returns the cursor to go on with, 0 at the end. Cursors are
-    /// below 2^44.
+    /// below 2^40.
     pub fn scan(&self, cursor: u64, mut each: impl FnMut(&Entry)) -> u64 {
         let mut position = cursor << CURSOR_SHIFT;
         for _ in 0..64 {
@@ -723,7 +723,7 @@ impl Table {
                 let draw = random();
                 if let Some(segment) = self.drawn_segment(draw)
                     && let Some(line) = self.drawn_line(segment, draw)
-                    && let Some(entry) = &segment.line(line).slots[(draw as u8 as usize * SLOTS) >> 8]
+                    && let Some(entry) = &segment.line(line).slots[(draw as u16 as usize * SLOTS) >> 16]
                 {
                     return Some(entry);
                 }
@@ -745,17 +745,18 @@ impl Table {
     /// A drawn line, if the segment is that long.
     fn drawn_line(&self, segment: Segment, draw: u64) -> Option<usize> {
         let longest = if self.segments == 1 { segment.lines() } else { capacity(SHAPES.len() - 1) / SLOTS };
-        let line = (draw >> 8 & 0xffff) as usize * longest >> 16;
+        let line = (draw >> 16) as u16 as usize * longest >> 16;
         (line < segment.lines()).then_some(line)
     }
     fn after_position(&self, position: u64) -> Option<&Entry> {
         let mut cursor = position >> CURSOR_SHIFT;
         loop {
-            let mut found = None;
+            let mut found: Option<&Entry> = None;
             let segment = self.segment(cursor << CURSOR_SHIFT)?;
             for line in 0..segment.lines() {
                 found = found.or(segment.line(line).slots.iter().flatten().next());
             }
+            found = found.or(segment.header().spill.as_ref().and_then(|s| s.first()));
             if found.is_some() {
                 return found;
             }
@@ -777,7 +778,7 @@ impl Table {
             let bucket = segment.line(line);
             bucket.slots.iter().flatten().for_each(Entry::prefetch);
             // Which of the seven comes first is drawn as well: a sample of five must not prefer the low slots.
-            let first = draw as u8 as usize % SLOTS;
+            let first = (draw as u16 as usize * SLOTS) >> 16;
             for slot in (first..SLOTS).chain(0..first) {
                 if left > 0
                     && let Some(entry) = &bucket.slots[slot]
@@ -1037,5 +1038,237 @@ impl Iterator for Entries {
 impl Drop for Entries {
     fn drop(&mut self) {
         self.segments.drain(..).for_each(Segment::free);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::hash::key_hash;
+    use crate::types::string::NewStr;
+    use std::collections::{HashMap, HashSet};
+
+    fn entry(key: &[u8], value: i64) -> Entry {
+        Entry::new_str(key, &NewStr::Int(value), None)
+    }
+    fn number(entry: &Entry) -> i64 {
+        entry.str().and_then(|s| s.as_int()).expect("an integer")
+    }
+    fn key(n: usize) -> Vec<u8> {
+        format!("key:{n}").into_bytes()
+    }
+    fn table_of(range: std::ops::Range<usize>) -> Table {
+        let mut table = Table::new();
+        for n in range {
+            table.insert(key_hash(&key(n)), entry(&key(n), n as i64));
+        }
+        table
+    }
+    fn drop_keys(table: &mut Table, range: std::ops::Range<usize>) {
+        for n in range {
+            table.remove(key_hash(&key(n)), &key(n)).expect("was inserted");
+        }
+    }
+    /// A plain generator, seeded.
+    fn generator(mut state: u64) -> impl FnMut() -> u64 {
+        move || {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = state;
+            z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ z >> 31
+        }
+    }
+
+    const MANY: usize = if cfg!(miri) { 900 } else { 60_000 };
+
+    #[test]
+    fn what_goes_in_is_found_and_comes_out() {
+        let mut table = table_of(0..MANY);
+        assert_eq!(table.len(), MANY);
+        for n in 0..MANY {
+            assert_eq!(table.get(key_hash(&key(n)), &key(n)).map(number), Some(n as i64));
+        }
+        assert!(table.get(key_hash(b"other"), b"other").is_none());
+        drop_keys(&mut table, 0..MANY);
+        assert!(table.is_empty());
+        assert_eq!(table.table_bytes(), 0, "an empty table holds no memory");
+    }
+
+    #[test]
+    fn an_empty_table_answers() {
+        let mut table = Table::new();
+        assert!(table.get(1, b"k").is_none() && table.get_mut(1, b"k").is_none() && table.remove(1, b"k").is_none());
+        assert_eq!(table.scan(0, |_| ()), 0);
+        assert!(table.random(|| 7).is_none());
+        table.sample(5, || 7, |_| panic!("nothing to sample"));
+        table.prefetch_bucket(3);
+        table.prefetch_entry(3);
+        assert_eq!(table.into_entries().count(), 0);
+    }
+
+    /// Random work against a model, under a good hash function and under ones that crowd segments and buckets.
+    #[test]
+    fn random_work_agrees_with_a_model() {
+        fn crowded_windows(key: &[u8]) -> u64 {
+            key_hash(key) & !(0x3fff << 40)
+        }
+        fn crowded_segments(key: &[u8]) -> u64 {
+            key_hash(key) >> 9
+        }
+        fn all_alike(_: &[u8]) -> u64 {
+            0x1234_5678_9abc_def0
+        }
+        let hashers: [(fn(&[u8]) -> u64, usize); 4] =
+            [(key_hash, MANY), (crowded_windows, MANY / 4), (crowded_segments, MANY / 4), (all_alike, 300)];
+        for (which, (hasher, keys)) in hashers.into_iter().enumerate() {
+            let seed = 77 + which as u64;
+            let mut random = generator(seed);
+            let mut table = Table::with_hasher(hasher);
+            let mut model: HashMap<Vec<u8>, i64> = HashMap::new();
+            for step in 0..keys as u64 * 6 {
+                // Grows, then shrinks, then grows again.
+                let growing = step / (keys as u64 * 2) % 2 == 0;
+                let k = key(random() as usize % keys);
+                let hash = hasher(&k);
+                if random() % 4 < if growing { 3 } else { 1 } {
+                    let old = table.replace(hash, entry(&k, step as i64));
+                    assert_eq!(old.as_ref().map(number), model.insert(k, step as i64), "seed {seed} step {step}");
+                } else {
+                    let old = table.remove(hash, &k);
+                    assert_eq!(old.as_ref().map(number), model.remove(&k), "seed {seed} step {step}");
+                }
+                assert_eq!(table.len(), model.len());
+            }
+            for (k, v) in &model {
+                assert_eq!(table.get(hasher(k), k).map(number), Some(*v), "seed {seed}");
+                table.get_mut(hasher(k), k).expect("still there").set_expiry(Some(1));
+            }
+            let mut seen = HashSet::new();
+            let mut cursor = 0;
+            loop {
+                cursor = table.scan(cursor, |e| assert!(seen.insert(e.key().to_vec()), "seen twice while at rest"));
+                if cursor == 0 {
+                    break;
+                }
+            }
+            assert_eq!(seen.len(), model.len(), "seed {seed}");
+            if let Some(chosen) = table.random(&mut random) {
+                assert!(model.contains_key(chosen.key()));
+            }
+            assert_eq!(table.into_entries().count(), model.len());
+        }
+    }
+
+    #[test]
+    fn a_scan_sees_what_stays_however_the_table_changes() {
+        let stay = if cfg!(miri) { 60 } else { 3_000 };
+        let come = MANY;
+        for growing in [true, false] {
+            let mut table = table_of(0..stay);
+            if !growing {
+                (stay..come).for_each(|n| {
+                    table.insert(key_hash(&key(n)), entry(&key(n), 0));
+                });
+            }
+            let (mut cursor, mut seen, mut next, mut steps) = (0, HashSet::new(), stay, 0);
+            loop {
+                cursor = table.scan(cursor, |e| {
+                    seen.insert(e.key().to_vec());
+                });
+                assert!(cursor < 1 << 40);
+                steps += 1;
+                if cursor == 0 {
+                    break;
+                }
+                for n in next..come.min(next + come / 400) {
+                    if growing {
+                        table.insert(key_hash(&key(n)), entry(&key(n), 0));
+                    } else {
+                        drop_keys(&mut table, n..n + 1);
+                    }
+                    next = n + 1;
+                }
+            }
+            assert!((0..stay).all(|n| seen.contains(&key(n))), "growing {growing}, {steps} steps");
+        }
+    }
+
+    #[test]
+    fn random_entries_are_uniform() {
+        let keys = if cfg!(miri) { 40 } else { 5_000 };
+        let draws_each = if cfg!(miri) { 3 } else { 100 };
+        let table = table_of(0..keys);
+        let mut random = generator(5);
+        let mut drawn = vec![0usize; keys];
+        for _ in 0..keys * draws_each {
+            drawn[number(table.random(&mut random).expect("not empty")) as usize] += 1;
+        }
+        let expected = draws_each as f64;
+        let chi2: f64 = drawn.iter().map(|&d| (d as f64 - expected).powi(2) / expected).sum();
+        // The mean of this sum is `keys` and its standard deviation sqrt(2 keys); five of them.
+        assert!(cfg!(miri) || (chi2 - keys as f64).abs() < 5.0 * (2.0 * keys as f64).sqrt(), "chi2 {chi2}");
+    }
+
+    #[test]
+    fn samples_reach_everybody() {
+        let keys = if cfg!(miri) { 30 } else { 2_000 };
+        let table = table_of(0..keys);
+        let mut random = generator(6);
+        let mut seen = HashSet::new();
+        for _ in 0..keys * 4 {
+            let mut got = 0;
+            table.sample(5, &mut random, |e| {
+                got += 1;
+                seen.insert(number(e));
+            });
+            assert_eq!(got, 5);
+        }
+        assert!(seen.len() * 100 > keys * 99, "{} of {keys}", seen.len());
+    }
+
+    #[test]
+    fn a_nearly_empty_table_still_draws() {
+        let mut table = table_of(0..MANY);
+        drop_keys(&mut table, 1..MANY);
+        assert_eq!(table.random(generator(1)).map(number), Some(0));
+        assert!(table.table_bytes() < 1024, "{table:?}");
+    }
+
+    #[test]
+    fn a_prefix_of_the_hash_finds_the_entry() {
+        let table = table_of(0..MANY);
+        for n in (0..MANY).step_by(7) {
+            let prefix = key_hash(&key(n)) >> HASH_BITS_UNUSED << HASH_BITS_UNUSED;
+            assert!(table.find_by_hash(prefix, |e| e.key() == key(n)).is_some());
+        }
+    }
+
+    #[test]
+    fn memory_follows_the_number_of_keys() {
+        let mut table = Table::new();
+        let mut worst: f64 = 0.0;
+        for n in 0..200_000 {
+            table.insert(key_hash(&key(n)), entry(&key(n), 0));
+            if n > 20_000 && n % 1000 == 0 {
+                worst = worst.max(table.table_bytes() as f64 / n as f64);
+            }
+        }
+        assert!(worst < 14.5, "{worst} bytes per key");
+        drop_keys(&mut table, 0..100_000);
+        assert!(table.table_bytes() < 100_000 * 20, "{table:?}");
+    }
+
+    #[test]
+    fn a_flood_of_neighbours_does_not_blow_up_the_directory() {
+        fn neighbours(key: &[u8]) -> u64 {
+            0xffff_ffff << 32 | key_hash(key) >> 32
+        }
+        let mut table = Table::with_hasher(neighbours);
+        for n in 0..3_000 {
+            table.insert(neighbours(&key(n)), entry(&key(n), n as i64));
+        }
+        assert!(table.table_bytes() < 3_000 * 64, "{table:?}");
+        assert!((0..3_000).all(|n| table.get(neighbours(&key(n)), &key(n)).is_some()));
     }
 }

@@ -41,6 +41,7 @@
 
 use super::entry::{Entry, prefetch};
 use crate::base::alloc::usable_size;
+use crate::base::rng::Rng;
 use std::alloc::{self, Layout, handle_alloc_error};
 use std::ptr::NonNull;
 
@@ -712,7 +713,7 @@ impl Table {
     }
 
     /// An entry chosen uniformly.
-    pub fn random(&self, mut random: impl FnMut() -> u64) -> Option<&Entry> {
+    pub fn random(&self, rng: &mut Rng) -> Option<&Entry> {
         if self.len == 0 {
             return None;
         }
@@ -720,7 +721,7 @@ impl Table {
             // Every slot of every segment is equally likely; a slot of the directory that only repeats a segment, a
             // line beyond the end of a small segment and an empty slot are drawn again.
             for _ in 0..100 {
-                let draw = random();
+                let draw = rng.next_u64();
                 if let Some(segment) = self.drawn_segment(draw)
                     && let Some(line) = self.drawn_line(segment, draw)
                     && let Some(entry) = &segment.line(line).slots[(draw as u16 as usize * SLOTS) >> 16]
@@ -729,7 +730,7 @@ impl Table {
                 }
             }
             // A table that has become nearly empty: what follows a random position.
-            if let Some(entry) = self.after_position(random()) {
+            if let Some(entry) = self.after_position(rng.next_u64()) {
                 return Some(entry);
             }
         }
@@ -766,13 +767,13 @@ impl Table {
 
     /// Visits about `count` entries for a sample: those of whole buckets at random places. As hash order knows nothing
     /// of use or age, neighbours are as good as strangers, and come with one cache miss for seven.
-    pub fn sample(&self, count: usize, mut random: impl FnMut() -> u64, mut each: impl FnMut(&Entry)) {
+    pub fn sample(&self, count: usize, rng: &mut Rng, mut each: impl FnMut(&Entry)) {
         let mut left = count.min(self.len);
         for _ in 0..count * 16 {
             if left == 0 {
                 return;
             }
-            let draw = random();
+            let draw = rng.next_u64();
             let Some(segment) = self.drawn_segment(draw) else { continue };
             let Some(line) = self.drawn_line(segment, draw) else { continue };
             let bucket = segment.line(line);
@@ -1069,17 +1070,6 @@ mod tests {
             table.remove(key_hash(&key(n)), &key(n)).expect("was inserted");
         }
     }
-    /// A plain generator, seeded.
-    fn generator(mut state: u64) -> impl FnMut() -> u64 {
-        move || {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = state;
-            z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ z >> 31
-        }
-    }
-
     const MANY: usize = if cfg!(miri) { 900 } else { 60_000 };
 
     #[test]
@@ -1100,8 +1090,8 @@ mod tests {
         let mut table = Table::new();
         assert!(table.get(1, b"k").is_none() && table.get_mut(1, b"k").is_none() && table.remove(1, b"k").is_none());
         assert_eq!(table.scan(0, |_| ()), 0);
-        assert!(table.random(|| 7).is_none());
-        table.sample(5, || 7, |_| panic!("nothing to sample"));
+        assert!(table.random(&mut Rng::from_seed(7)).is_none());
+        table.sample(5, &mut Rng::from_seed(7), |_| panic!("nothing to sample"));
         table.prefetch_bucket(3);
         table.prefetch_entry(3);
         assert_eq!(table.into_entries().count(), 0);
@@ -1123,15 +1113,15 @@ mod tests {
             [(key_hash, MANY), (crowded_windows, MANY / 4), (crowded_segments, MANY / 4), (all_alike, 300)];
         for (which, (hasher, keys)) in hashers.into_iter().enumerate() {
             let seed = 77 + which as u64;
-            let mut random = generator(seed);
+            let mut random = Rng::from_seed(seed);
             let mut table = Table::with_hasher(hasher);
             let mut model: HashMap<Vec<u8>, i64> = HashMap::new();
             for step in 0..keys as u64 * 6 {
                 // Grows, then shrinks, then grows again.
                 let growing = step / (keys as u64 * 2) % 2 == 0;
-                let k = key(random() as usize % keys);
+                let k = key(random.index(keys));
                 let hash = hasher(&k);
-                if random() % 4 < if growing { 3 } else { 1 } {
+                if random.below(4) < if growing { 3 } else { 1 } {
                     let old = table.replace(hash, entry(&k, step as i64));
                     assert_eq!(old.as_ref().map(number), model.insert(k, step as i64), "seed {seed} step {step}");
                 } else {
@@ -1199,7 +1189,7 @@ mod tests {
         let keys = if cfg!(miri) { 40 } else { 5_000 };
         let draws_each = if cfg!(miri) { 3 } else { 100 };
         let table = table_of(0..keys);
-        let mut random = generator(5);
+        let mut random = Rng::from_seed(5);
         let mut drawn = vec![0usize; keys];
         for _ in 0..keys * draws_each {
             drawn[number(table.random(&mut random).expect("not empty")) as usize] += 1;
@@ -1214,7 +1204,7 @@ mod tests {
     fn samples_reach_everybody() {
         let keys = if cfg!(miri) { 30 } else { 2_000 };
         let table = table_of(0..keys);
-        let mut random = generator(6);
+        let mut random = Rng::from_seed(6);
         let mut seen = HashSet::new();
         for _ in 0..keys * 4 {
             let mut got = 0;
@@ -1231,7 +1221,7 @@ mod tests {
     fn a_nearly_empty_table_still_draws() {
         let mut table = table_of(0..MANY);
         drop_keys(&mut table, 1..MANY);
-        assert_eq!(table.random(generator(1)).map(number), Some(0));
+        assert_eq!(table.random(&mut Rng::from_seed(1)).map(number), Some(0));
         assert!(table.table_bytes() < 1024, "{table:?}");
     }
 

@@ -31,6 +31,12 @@ pub enum Set {
 
 const _: () = assert!(size_of::<Set>() <= 16);
 
+impl Default for Set {
+    fn default() -> Self {
+        Set::Ints(Intset::new())
+    }
+}
+
 /// The table of a big set: an item is a member.
 pub type Members = Table<Slots<Plain>>;
 

@@ -1,1 +1,0 @@
-//! Consumer groups of a stream: pending entries and consumers.

@@ -49,6 +49,8 @@ pub struct Node {
     pub pause: RwLock<Pause>,
     /// Raised with every change of `pause`, role or loading, so that a gate passed before can be passed again.
     pub generation: AtomicU64,
+    /// DEBUG QUICKLIST-PACKED-THRESHOLD in bytes; 0: by `list-max-listpack-size`.
+    pub list_packed_threshold: AtomicU64,
     /// The run id of INFO: 40 hex digits.
     pub run_id: String,
     /// When the server started, in Unix milliseconds.
@@ -80,6 +82,7 @@ impl Node {
             token: Mutex::new(()),
             pause: RwLock::default(),
             generation: AtomicU64::new(0),
+            list_packed_threshold: AtomicU64::new(0),
             run_id: secret_hex(40),
             config,
         })

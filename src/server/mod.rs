@@ -3,12 +3,15 @@
 //! The main thread accepts connections, waits for signals and ticks. Each of N workers is a thread with its own
 //! current-thread runtime; a connection is handed to the worker with the fewest and lives there for life.
 
+pub mod banner;
 pub mod conn;
 pub mod control;
 pub mod cron;
 pub mod listen;
 pub mod log;
+pub mod process;
 pub mod signal;
+pub mod start;
 
 use crate::base::time::Clock;
 use crate::client::Peer;
@@ -82,6 +85,7 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
     if unix.is_some() {
         tracing::info!("Ready to accept connections unix");
     }
+    start::tell_ready(&config);
     let workers = Arc::new(workers);
     for (listener, _) in listeners {
         tokio::spawn(accept_tcp(engine.clone(), listener, workers.clone()));

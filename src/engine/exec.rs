@@ -55,7 +55,7 @@ impl Engine {
     ) -> Result<Txn<'k>, Error> {
         let keyspace = &self.node.keyspace;
         match known.command.spec.keys {
-            Keys::None => Ok(Txn::empty(keyspace, db, now_ms)),
+            Keys::None | Keys::Walk => Ok(Txn::empty(keyspace, db, now_ms)),
             Keys::One(index, _) => {
                 // An optional key may be missing (MEMORY, OBJECT HELP).
                 Ok(match argv.all().get(index as usize) {

@@ -14,7 +14,7 @@ use crate::command::error::Error;
 use crate::command::{CommandTable, EngineOp, Known, Run};
 use crate::keyspace::Txn;
 use crate::resp::reply::{Proto, Reply};
-use crate::spec::{Flags, Keys};
+use crate::spec::Flags;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -151,7 +151,7 @@ impl Engine {
         let now_ms = self.node.clock.now_ms();
         let knowns: Vec<&Known> = multi.queue.iter().map(|(i, _)| self.commands.get(*i)).collect();
         let wide =
-            knowns.iter().any(|k| matches!(k.command.spec.keys, Keys::All) || matches!(k.command.run, Run::Engine(_)));
+            knowns.iter().any(|k| k.command.spec.keys.is_wide() || matches!(k.command.run, Run::Engine(_)));
         let token = wide.then(|| self.node.token.lock());
         let mut txn = self.lock_multi(session, &multi, &knowns, now_ms);
         let expired = session.watched.iter().any(|(db, key)| txn.is_expired(*db, key));
@@ -175,7 +175,7 @@ impl Engine {
 
     fn lock_multi<'k>(&'k self, session: &Session, multi: &Multi, knowns: &[&Known], now_ms: u64) -> Txn<'k> {
         let keyspace = &self.node.keyspace;
-        if knowns.iter().any(|k| matches!(k.command.spec.keys, Keys::All)) {
+        if knowns.iter().any(|k| k.command.spec.keys.is_wide()) {
             return Txn::all(keyspace, session.db, now_ms);
         }
         let mut keys: Vec<&[u8]> = session.watched.iter().map(|(_, k)| &**k).collect();

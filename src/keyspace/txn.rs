@@ -242,6 +242,21 @@ impl<'k> Txn<'k> {
         true
     }
 
+    /// Takes the first shard of a transaction that holds nothing yet, waiting for it.
+    pub fn enter(&mut self, shard: u32) {
+        assert!(self.held.is_empty(), "nobody waits for a shard while holding one");
+        self.held.push((shard, self.keyspace.lock(shard as usize)));
+    }
+    /// The shard of this number, if it is held.
+    pub fn held_shard(&self, shard: u32) -> Option<&Shard> {
+        let at = self.held.binary_search_by_key(&shard, |(s, _)| *s).ok()?;
+        Some(&self.held[at].1)
+    }
+    /// Whether no shard is held.
+    pub fn holds_nothing(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// Whether every shard is held.
     pub fn holds_all(&self) -> bool {
         self.held.len() == self.keyspace.shard_count()
@@ -725,6 +740,10 @@ impl<'k> Txn<'k> {
     /// Counts `places` changes that belong to no key (FLUSHALL, FUNCTION LOAD).
     pub fn count_dirty(&mut self, places: u64) {
         self.changes.dirty += places;
+    }
+    /// Counts everything changed since the count was `before` as so many changes (a RENAME moves one key, not three).
+    pub fn recount_dirty(&mut self, before: u64, places: u64) {
+        self.changes.dirty = before + places;
     }
     /// Changes counted so far.
     pub fn dirty(&self) -> u64 {

@@ -161,6 +161,9 @@ pub enum Keys {
     By(fn(&[&[u8]]) -> Result<Found, BadKeys>, &'static [KeySpec]),
     /// The whole keyspace: all shards are held.
     All,
+    /// Any key, one shard after another: the command takes shards itself when it runs alone, and finds all held within
+    /// MULTI.
+    Walk,
 }
 
 impl Keys {
@@ -169,10 +172,15 @@ impl Keys {
         Keys::One(index, access)
     }
 
+    /// Whether a transaction with this command in it holds every shard.
+    pub const fn is_wide(&self) -> bool {
+        matches!(self, Keys::All | Keys::Walk)
+    }
+
     /// The key specs, for COMMAND.
     pub fn specs(&self) -> SmallVec<[KeySpec; 4]> {
         match *self {
-            Keys::None | Keys::All => SmallVec::new(),
+            Keys::None | Keys::All | Keys::Walk => SmallVec::new(),
             Keys::One(i, a) => SmallVec::from_slice(&[KeySpec::one(i, a)]),
             Keys::Specs(s) | Keys::By(_, s) => SmallVec::from_slice(s),
         }
@@ -181,7 +189,7 @@ impl Keys {
     /// The keys of a request whose arity has been checked.
     pub fn find(&self, argv: &[&[u8]]) -> Result<Found, BadKeys> {
         match *self {
-            Keys::None | Keys::All => Ok(Found::new()),
+            Keys::None | Keys::All | Keys::Walk => Ok(Found::new()),
             Keys::One(i, a) => {
                 Ok(if (i as usize) < argv.len() { Found::from_slice(&[(i as usize, a)]) } else { Found::new() })
             }

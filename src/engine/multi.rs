@@ -150,8 +150,7 @@ impl Engine {
         }
         let now_ms = self.node.clock.now_ms();
         let knowns: Vec<&Known> = multi.queue.iter().map(|(i, _)| self.commands.get(*i)).collect();
-        let wide =
-            knowns.iter().any(|k| k.command.spec.keys.is_wide() || matches!(k.command.run, Run::Engine(_)));
+        let wide = knowns.iter().any(|k| k.command.spec.keys.is_wide() || matches!(k.command.run, Run::Engine(_)));
         let token = wide.then(|| self.node.token.lock());
         let mut txn = self.lock_multi(session, &multi, &knowns, now_ms);
         let expired = session.watched.iter().any(|(db, key)| txn.is_expired(*db, key));

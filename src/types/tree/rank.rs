@@ -95,11 +95,12 @@ impl<K: Ord + Clone, const CAP: usize> RankTree<K, CAP> {
 
     /// Removes one key equal to `key`; false if there is none.
     pub fn remove(&mut self, key: &K) -> bool {
-        let rank = self.partition_point(|k| k < key);
-        match self.get(rank) {
-            Some(found) if found == key => self.remove_at(rank).is_some(),
-            _ => false,
+        let found = Node::remove::<CAP>(&mut self.root, key, &mut self.bytes);
+        if found {
+            self.len -= 1;
+            self.lower_root();
         }
+        found
     }
 
     /// Removes and returns the key at `rank`.
@@ -274,23 +275,36 @@ impl<K: Ord + Clone> Node<K> {
 
     fn remove_at<const CAP: usize>(this: &mut Arc<Self>, mut rank: usize, bytes: &mut usize) -> K {
         match Node::own(this, bytes) {
-            Node::Leaf(keys) => {
-                let before = keys.capacity();
-                let key = keys.remove(rank);
-                trim(keys, step::<CAP>());
-                *bytes -= (before - keys.capacity()) * size_of::<K>();
-                key
-            }
+            Node::Leaf(keys) => remove_from_leaf::<K, CAP>(keys, rank, bytes),
             Node::Inner(inner) => {
                 let kid = inner.kid_at(&mut rank);
-                inner.counts[kid] -= 1;
                 let key = Node::remove_at::<CAP>(&mut inner.kids[kid], rank, bytes);
-                if inner.counts[kid] == 0 {
-                    inner.forget(kid, bytes);
-                } else if inner.kids[kid].width() < CAP / 4 {
-                    inner.merge::<CAP>(kid, bytes);
-                }
+                inner.lost_one::<CAP>(kid, bytes);
                 key
+            }
+        }
+    }
+
+    fn remove<const CAP: usize>(this: &mut Arc<Self>, key: &K, bytes: &mut usize) -> bool {
+        match Node::own(this, bytes) {
+            Node::Leaf(keys) => match keys.binary_search(key) {
+                Ok(at) => {
+                    remove_from_leaf::<K, CAP>(keys, at, bytes);
+                    true
+                }
+                Err(_) => false,
+            },
+            Node::Inner(inner) => {
+                let mut kid = inner.lows[1..].partition_point(|low| low <= key);
+                // Equal keys may reach back over several children, and the last of these may have lost its own.
+                while !Node::remove::<CAP>(&mut inner.kids[kid], key, bytes) {
+                    if kid == 0 || inner.lows[kid] != *key {
+                        return false;
+                    }
+                    kid -= 1;
+                }
+                inner.lost_one::<CAP>(kid, bytes);
+                true
             }
         }
     }
@@ -333,6 +347,14 @@ fn insert_into_leaf<K: Ord + Clone, const CAP: usize>(keys: &mut Vec<K>, key: K,
     let (low, right) = (right[0].clone(), Arc::new(Node::Leaf(right)));
     *bytes += right.bytes();
     Some((low, right))
+}
+
+fn remove_from_leaf<K, const CAP: usize>(keys: &mut Vec<K>, at: usize, bytes: &mut usize) -> K {
+    let before = keys.capacity();
+    let key = keys.remove(at);
+    trim(keys, step::<CAP>());
+    *bytes -= (before - keys.capacity()) * size_of::<K>();
+    key
 }
 
 impl<K: Ord + Clone> Inner<K> {
@@ -388,6 +410,16 @@ impl<K: Ord + Clone> Inner<K> {
         trim(&mut self.lows, step);
         trim(&mut self.counts, step);
         trim(&mut self.kids, step);
+    }
+
+    /// Keeps count and balance after a child has lost a key.
+    fn lost_one<const CAP: usize>(&mut self, kid: usize, bytes: &mut usize) {
+        self.counts[kid] -= 1;
+        if self.counts[kid] == 0 {
+            self.forget(kid, bytes);
+        } else if self.kids[kid].width() < CAP / 4 {
+            self.merge::<CAP>(kid, bytes);
+        }
     }
 
     /// Removes an empty child.

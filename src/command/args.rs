@@ -35,6 +35,10 @@ impl<'a> Argv<'a> {
     pub fn all(self) -> &'a [&'a [u8]] {
         self.list
     }
+    /// One argument, borrowed from the request rather than from the context.
+    pub fn at(self, index: usize) -> &'a [u8] {
+        self.list[index]
+    }
     /// The arguments from `from` on.
     pub fn rest(self, from: usize) -> &'a [&'a [u8]] {
         &self.list[from.min(self.list.len())..]

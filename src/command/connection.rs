@@ -1,6 +1,256 @@
-//! HELLO, AUTH, SELECT, CLIENT.
+//! HELLO, AUTH, SELECT, PING, ECHO, QUIT, RESET. CLIENT is in `client.rs`.
 
-use super::Command;
+use super::ctx::{Ctx, Outcome, Result};
+use super::error::Error;
+use super::{Command, EngineOp};
+use crate::client::Session;
+use crate::resp::reply::Proto;
+use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group};
 
 /// The family.
-pub const COMMANDS: &[Command] = &[];
+pub const COMMANDS: &[Command] = &[AUTH, ECHO, HELLO, PING, QUIT, RESET, SELECT];
+
+const BASE: CommandSpec =
+    CommandSpec { group: Group::Connection, categories: Categories::CONNECTION, ..CommandSpec::BASE };
+
+/// What every command before AUTH shares.
+const OPEN: Flags = Flags::NOSCRIPT
+    .and(Flags::LOADING)
+    .and(Flags::STALE)
+    .and(Flags::FAST)
+    .and(Flags::NO_AUTH)
+    .and(Flags::ALLOW_BUSY)
+    .and(Flags::SENTINEL);
+
+const AUTH: Command = Command::new(
+    auth,
+    CommandSpec {
+        name: "AUTH",
+        summary: "Says who the client is.",
+        complexity: "O(N) where N is the number of passwords defined for the user",
+        arity: Arity::at_least(2),
+        flags: OPEN,
+        args: &[Arg::string("username").optional().since("6.0.0"), Arg::string("password")],
+        ..BASE
+    },
+);
+
+const ECHO: Command = Command::new(
+    echo,
+    CommandSpec {
+        name: "ECHO",
+        summary: "Returns the given string.",
+        arity: Arity::exactly(2),
+        flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
+        args: &[Arg::string("message")],
+        ..BASE
+    },
+);
+
+const HELLO: Command = Command::new(
+    hello,
+    CommandSpec {
+        name: "HELLO",
+        summary: "Shakes hands with the server and chooses the protocol.",
+        since: "6.0.0",
+        arity: Arity::at_least(1),
+        flags: OPEN,
+        args: &[Arg::block(
+            "arguments",
+            &[
+                Arg::integer("protover"),
+                Arg::block("auth", &[Arg::string("username"), Arg::string("password")]).token("AUTH").optional(),
+                Arg::string("clientname").token("SETNAME").optional(),
+            ],
+        )
+        .optional()],
+        ..BASE
+    },
+);
+
+const PING: Command = Command::new(
+    ping,
+    CommandSpec {
+        name: "PING",
+        summary: "Tells that the server is alive.",
+        arity: Arity::at_least(1),
+        flags: Flags::FAST.and(Flags::SENTINEL),
+        args: &[Arg::string("message").optional()],
+        tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+        ..BASE
+    },
+);
+
+const QUIT: Command = Command::new(
+    quit,
+    CommandSpec {
+        name: "QUIT",
+        summary: "Closes the connection.",
+        arity: Arity::at_least(1),
+        flags: OPEN.without(Flags::SENTINEL),
+        ..BASE
+    },
+);
+
+const RESET: Command = Command::engine(
+    EngineOp::Reset,
+    CommandSpec {
+        name: "RESET",
+        summary: "Makes the session as new.",
+        since: "6.2.0",
+        arity: Arity::exactly(1),
+        flags: OPEN.without(Flags::SENTINEL),
+        ..BASE
+    },
+);
+
+const SELECT: Command = Command::new(
+    select,
+    CommandSpec {
+        name: "SELECT",
+        summary: "Changes the database.",
+        arity: Arity::exactly(2),
+        flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
+        args: &[Arg::integer("index")],
+        ..BASE
+    },
+);
+
+const WRONGPASS: Error = Error::Text("WRONGPASS invalid username-password pair or user is disabled.");
+
+/// Authenticates the session, or says why not.
+fn log_in(ctx: &mut Ctx<'_, '_>, name: &[u8], password: &[u8]) -> std::result::Result<(), Error> {
+    let user = ctx.node.acl.authenticate(name, password).ok_or(WRONGPASS)?;
+    ctx.session.client.labels.write().user = user.name.clone();
+    ctx.session.user = Some(user);
+    Ok(())
+}
+
+fn auth(ctx: &mut Ctx<'_, '_>) -> Result {
+    let args = ctx.args;
+    match args.len() {
+        2 => {
+            if ctx.node.acl.default_user().passwords.is_empty() {
+                return Err(Error::Text(
+                    "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+                ));
+            }
+            log_in(ctx, b"default", &args[1])?;
+        }
+        3 => log_in(ctx, &args[1], &args[2])?,
+        _ => return Err(Error::Syntax),
+    }
+    ctx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn echo(ctx: &mut Ctx<'_, '_>) -> Result {
+    ctx.reply.bulk(&ctx.args[1]);
+    Ok(Outcome::Done)
+}
+
+/// A name may hold anything printable but spaces.
+pub(super) fn check_name(name: &[u8], what: &'static str) -> std::result::Result<(), Error> {
+    match name.iter().all(|b| (b'!'..=b'~').contains(b)) {
+        true => Ok(()),
+        false => Err(Error::owned(format!("ERR {what} cannot contain spaces, newlines or special characters."))),
+    }
+}
+
+fn hello(ctx: &mut Ctx<'_, '_>) -> Result {
+    let mut cursor = ctx.args.cursor(1);
+    let mut proto = ctx.session.proto;
+    if let Some(version) = cursor.peek() {
+        proto = match crate::base::num::parse_i64(version) {
+            None => return Err(Error::Text("ERR Protocol version is not an integer or out of range")),
+            Some(2) => Proto::Resp2,
+            Some(3) => Proto::Resp3,
+            Some(_) => return Err(Error::Text("NOPROTO unsupported protocol version")),
+        };
+        cursor.take()?;
+    }
+    let mut credentials = None;
+    let mut name = None;
+    while !cursor.is_done() {
+        if cursor.word_with("AUTH", 2) {
+            credentials = Some((cursor.take()?, cursor.take()?));
+        } else if cursor.word_with("SETNAME", 1) {
+            let wanted = cursor.take()?;
+            check_name(wanted, "Client names")?;
+            name = Some(wanted);
+        } else {
+            let option = String::from_utf8_lossy(cursor.take()?).into_owned();
+            return Err(Error::owned(format!("ERR Syntax error in HELLO option '{option}'")));
+        }
+    }
+    if let Some((user, password)) = credentials {
+        log_in(ctx, user, password)?;
+    }
+    if ctx.session.user.is_none() {
+        return Err(Error::Text(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+        ));
+    }
+    if let Some(name) = name {
+        ctx.session.client.labels.write().name = name.to_vec();
+    }
+    ctx.session.set_proto(proto);
+    ctx.reply.set_proto(proto);
+    greet(ctx);
+    Ok(Outcome::Done)
+}
+
+fn greet(ctx: &mut Ctx<'_, '_>) {
+    let id = ctx.session.client.id as i64;
+    let reply = &mut *ctx.reply;
+    reply.map(7);
+    reply.bulk(b"server");
+    reply.bulk(b"redis");
+    reply.bulk(b"version");
+    reply.bulk(crate::config::REDIS_VERSION.as_bytes());
+    reply.bulk(b"proto");
+    reply.int(ctx.session.proto.number() as i64);
+    reply.bulk(b"id");
+    reply.int(id);
+    reply.bulk(b"mode");
+    reply.bulk(b"standalone");
+    reply.bulk(b"role");
+    reply.bulk(b"master");
+    reply.bulk(b"modules");
+    reply.array(0);
+}
+
+fn ping(ctx: &mut Ctx<'_, '_>) -> Result {
+    if ctx.args.len() > 2 {
+        return Err(Error::Arity("ping".into()));
+    }
+    let subscriber = |s: &Session| s.is_subscriber() && s.proto == Proto::Resp2;
+    if subscriber(ctx.session) {
+        ctx.reply.array(2);
+        ctx.reply.bulk(b"pong");
+        ctx.reply.bulk(ctx.args.all().get(1).copied().unwrap_or_default());
+    } else {
+        match ctx.args.all().get(1) {
+            Some(message) => ctx.reply.bulk(message),
+            None => ctx.reply.pong(),
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn quit(ctx: &mut Ctx<'_, '_>) -> Result {
+    ctx.reply.ok();
+    ctx.session.closing = true;
+    Ok(Outcome::Done)
+}
+
+fn select(ctx: &mut Ctx<'_, '_>) -> Result {
+    let db = crate::base::num::parse_i64(&ctx.args[1]).ok_or(Error::Text("ERR invalid DB index"))?;
+    if db < 0 || db as usize >= ctx.node.keyspace.databases() {
+        return Err(Error::DbIndex);
+    }
+    ctx.session.select(db as usize);
+    ctx.txn.select(db as usize);
+    ctx.reply.ok();
+    Ok(Outcome::Done)
+}

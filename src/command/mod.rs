@@ -7,6 +7,7 @@
 pub mod acl;
 pub mod args;
 pub mod bits;
+pub mod client;
 pub mod config;
 pub mod connection;
 pub mod ctx;
@@ -100,6 +101,7 @@ impl Command {
 const FAMILIES: &[&[Command]] = &[
     acl::COMMANDS,
     bits::COMMANDS,
+    client::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
     dump::COMMANDS,

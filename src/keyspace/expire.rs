@@ -5,8 +5,11 @@
 //! nothing. Expiry on touch is in `txn.rs`.
 
 use super::change::Why;
+use super::entry::Entry;
 use super::txn::{Create, Txn};
+use super::wheel::Due;
 use crate::types::hash::Hash;
+use smallvec::SmallVec;
 
 /// Fields expired per hash in one step.
 const FIELDS_PER_STEP: usize = 1024;
@@ -28,70 +31,59 @@ impl Txn<'_> {
             return swept;
         }
         let (db_before, now_ms) = (self.db(), self.now_ms());
-        let mut due: Vec<(usize, u64)> = Vec::new();
-        for shard in self.shards_mut() {
+        let mut due: Vec<(usize, usize, Due)> = Vec::new();
+        let mut left = budget;
+        for (slot, shard) in self.shards_mut().enumerate() {
             for (db, part) in shard.dbs.iter_mut().enumerate() {
-                let left = budget.saturating_sub(due.len());
+                let done = part.wheel.advance(now_ms, left, |item| due.push((slot, db, item)));
+                left = left.saturating_sub(done);
                 if left == 0 {
                     swept.more = true;
                     break;
                 }
-                part.wheel.advance(now_ms, left, |hash| due.push((db, hash)));
+                if part.wheel.wants_compaction(part.volatile + part.volatile_fields) {
+                    part.wheel.compact(&part.table, left);
+                }
             }
         }
-        swept.more |= due.len() >= budget;
-        for (db, hash) in due {
+        for (slot, db, item) in due {
             self.select(db);
-            swept.expired += self.expire_hash(hash, now_ms);
+            swept.expired += self.settle_due(slot, item);
         }
         self.select(db_before);
         swept
     }
 
-    /// Expires, or files again, the keys with this hash.
-    fn expire_hash(&mut self, hash: u64, now_ms: u64) -> usize {
-        let slot_db = self.db();
-        let mut dead: Option<Vec<u8>> = None;
-        let mut fields: Option<Vec<u8>> = None;
-        let mut later: Option<u64> = None;
-        for shard in self.shards() {
-            let part = &shard.dbs[slot_db];
-            part.table.find_by_hash(hash, |entry| {
-                let field = entry.field_deadline();
-                match entry.expiry() {
-                    Some(at) if at <= now_ms => dead = Some(entry.key().to_vec()),
-                    _ if field.is_some_and(|at| at <= now_ms) => fields = Some(entry.key().to_vec()),
-                    whole => later = whole.into_iter().chain(field).min().or(later),
-                }
-                false
-            });
-        }
-        if let Some(key) = dead {
-            self.expire(&key);
-            return 1;
-        }
-        if let Some(key) = fields {
-            let expired = self.expire_fields(&key);
-            let next = self.peek(&key).and_then(|e| e.expiry().into_iter().chain(e.field_deadline()).min());
-            if let Some(at) = next {
-                self.file(hash, at);
+    /// Expires what an item of the wheel of a shard stands for, or files it again.
+    fn settle_due(&mut self, slot: usize, item: Due) -> usize {
+        let (db, now_ms) = (self.db(), self.now_ms());
+        let mut dead: SmallVec<[Vec<u8>; 1]> = SmallVec::new();
+        let mut fields: SmallVec<[Vec<u8>; 1]> = SmallVec::new();
+        let Some(part) = self.shards_mut().nth(slot).map(|shard| &mut shard.dbs[db]) else { return 0 };
+        part.table.find_by_hash(item.hash, |entry| {
+            if entry.expiry().is_some_and(|at| at <= now_ms) {
+                dead.push(entry.key().to_vec());
+                return false;
             }
-            return expired;
+            part.wheel.refile(item, entry);
+            match entry.field_deadline() {
+                Some(at) if at <= now_ms => fields.push(entry.key().to_vec()),
+                Some(at) => part.wheel.add(at, item.hash),
+                None => {}
+            }
+            false
+        });
+        let mut expired = dead.len();
+        dead.iter().for_each(|key| self.expire(key));
+        for key in fields {
+            expired += self.expire_fields(&key);
+            if let Some(at) = self.peek(&key).and_then(Entry::field_deadline)
+                && let Some(shard) = self.shards_mut().nth(slot)
+            {
+                shard.dbs[db].wheel.add(at, item.hash);
+            }
         }
-        if let Some(at) = later {
-            self.file(hash, at);
-        }
-        0
-    }
-
-    fn file(&mut self, hash: u64, at: u64) {
-        let db = self.db();
-        let shard = self.keyspace().shard_of(hash);
-        let single = self.shards().count() == 1;
-        let index = if single { 0 } else { shard };
-        if let Some(shard) = self.shards_mut().nth(index) {
-            shard.dbs[db].wheel.add(at, hash);
-        }
+        expired
     }
 
     /// Removes the fields of a hash whose deadlines have passed, with their event and effect; returns how many.

@@ -101,11 +101,9 @@ impl Shard {
         let entry = part.table.remove(hash, key)?;
         if entry.expiry().is_some() {
             part.volatile -= 1;
-            part.wheel.note_dead();
         }
         if entry.field_deadline().is_some() {
             part.volatile_fields -= 1;
-            part.wheel.note_dead();
         }
         Some(entry)
     }

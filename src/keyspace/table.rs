@@ -580,7 +580,8 @@ impl Table {
     /// The entry of a key.
     #[inline]
     pub fn get(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
-        self.find_by_hash(hash, |entry| entry.key() == key)
+        let segment = self.segment(hash)?;
+        segment.entry(segment.find(hash, |entry| entry.key() == key)?)
     }
     /// The entry of a key, for change of anything but its key.
     #[inline]
@@ -588,13 +589,12 @@ impl Table {
         let segment = self.segment(hash)?;
         segment.entry_mut(segment.find(hash, |entry| entry.key() == key)?)
     }
-    /// The first entry that `wanted` takes among those whose hashes may have the same leading bits as this one: all
-    /// entries of that hash are among them, some others may be. The low bits of `hash` (at least
-    /// [`HASH_BITS_UNUSED`] of them) do not matter.
-    #[inline]
-    pub fn find_by_hash(&self, hash: u64, wanted: impl FnMut(&Entry) -> bool) -> Option<&Entry> {
+    /// The first entry that `wanted` takes among those whose hash has the same leading bits as this one; the low
+    /// [`HASH_BITS_UNUSED`] bits do not matter.
+    pub fn find_by_hash(&self, hash: u64, mut wanted: impl FnMut(&Entry) -> bool) -> Option<&Entry> {
         let segment = self.segment(hash)?;
-        segment.entry(segment.find(hash, wanted)?)
+        let alike = |entry: &Entry| ((self.hasher)(entry.key()) ^ hash) >> HASH_BITS_UNUSED == 0;
+        segment.entry(segment.find(hash, |entry| alike(entry) && wanted(entry))?)
     }
 
     /// Puts an entry whose key is not there yet.
@@ -927,7 +927,6 @@ impl Table {
     fn shrink_now(&mut self, hash: u64, segment: Segment) {
         let shape = segment.shape();
         if self.len == 0 {
-            self.each_segment(Segment::free);
             *self = Table::with_hasher(self.hasher);
         } else if segment.depth() > 0 && self.merge(hash, segment) {
         } else if shape > 0 {

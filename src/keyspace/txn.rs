@@ -520,7 +520,6 @@ impl<'k> Txn<'k> {
                         part.volatile = part.volatile + at.is_some() as usize - old.is_some() as usize;
                         match at {
                             Some(at) if old.is_none_or(|o| at < o) => part.wheel.add(at, hash),
-                            None => part.wheel.note_dead(),
                             _ => {}
                         }
                     }
@@ -634,7 +633,6 @@ impl<'k> Txn<'k> {
             part.volatile_fields = part.volatile_fields + after.is_some() as usize - before.is_some() as usize;
             match after {
                 Some(at) if before.is_none_or(|b| at < b) => part.wheel.add(at, hash),
-                None => part.wheel.note_dead(),
                 _ => {}
             }
         }
@@ -722,7 +720,6 @@ impl<'k> Txn<'k> {
             part.volatile = part.volatile + at.is_some() as usize - old.is_some() as usize;
             match at {
                 Some(at) if old.is_none_or(|o| at < o) => part.wheel.add(at, hash),
-                None => part.wheel.note_dead(),
                 _ => {}
             }
         }

@@ -25,7 +25,6 @@
 
 use super::entry::Entry;
 use super::table::Table;
-use crate::base::hash::key_hash;
 use std::mem;
 
 const LEVELS: usize = 5;
@@ -45,7 +44,7 @@ const BLOCK: usize = 1024;
 const SORTED: usize = 8192;
 
 const _: () = assert!(SLOTS_BITS * (LEVELS as u32 - 1) <= DEADLINE_BITS, "an item tells its place in every slot");
-const _: () = assert!(super::table::HASH_BITS_UNUSED >= DEADLINE_BITS, "an item tells enough of the hash");
+const _: () = assert!(super::table::HASH_BITS_UNUSED == DEADLINE_BITS, "an item tells enough of the hash");
 
 /// What has come due: the entries whose hash has the same leading 40 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -340,9 +339,6 @@ impl Levels {
         let mut keep = false;
         self.items -= 1;
         table.find_by_hash(hash, |entry| {
-            if (key_hash(entry.key()) ^ hash) >> DEADLINE_BITS != 0 {
-                return false;
-            }
             match entry.expiry() {
                 Some(at) if at == item_ms => keep = true,
                 Some(at) if at > item_ms && (early || entry.is_late()) => {
@@ -463,6 +459,7 @@ fn push_exact(block: &mut Vec<u64>, item: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::hash::key_hash;
     use crate::base::rng::Rng;
     use crate::types::string::NewStr;
     use std::collections::HashMap;
@@ -596,7 +593,10 @@ mod tests {
             let mut model: HashMap<Vec<u8>, Option<u64>> = HashMap::new();
             let keys = if cfg!(miri) { 20 } else { 2000 };
             // From milliseconds to months, by seed and by chance.
-            let mut far = |rng: &mut Rng| 1 + rng.below(1 << (6 + rng.below(4 + seed * 4)));
+            let far = |rng: &mut Rng| {
+                let magnitude = 6 + rng.below(4 + seed * 4);
+                1 + rng.below(1 << magnitude)
+            };
             for step in 0..if cfg!(miri) { 100 } else { 40_000 } {
                 let key = format!("key:{}", rng.below(keys)).into_bytes();
                 match rng.below(12) {
@@ -617,8 +617,11 @@ mod tests {
                     _ => {
                         let to = rig.now_ms + far(&mut rng) / 8;
                         let mut expired = rig.tick(to, 1 + rng.index(50));
-                        let mut expected: Vec<_> =
-                            model.iter().filter(|(_, at)| at.is_some_and(|at| at <= to)).map(|(k, _)| k.clone()).collect();
+                        let mut expected: Vec<_> = model
+                            .iter()
+                            .filter(|(_, at)| at.is_some_and(|at| at <= to))
+                            .map(|(k, _)| k.clone())
+                            .collect();
                         model.retain(|_, at| at.is_none_or(|at| at > to));
                         expired.sort();
                         expected.sort();

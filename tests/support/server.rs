@@ -14,7 +14,8 @@ use super::client::Client;
 /// How long a server may take until it answers its first PING. Generous: the machine may be busy building.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running server, killed when dropped. When the test is failing then, its log is printed.
+/// A running server, killed when dropped. When the test is failing then and the server had ended or panicked, its log is
+/// printed.
 pub struct Server {
     child: Child,
     home: PathBuf,
@@ -147,8 +148,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("--- log of the server, pid {} ---\n{}---", self.pid(), tail(&self.log(), 12));
+        let broken = !self.is_alive() || self.log().contains("panicked");
+        if thread::panicking() && broken {
+            eprintln!("--- log of the server, pid {} ---\n{}---", self.pid(), tail(&self.log(), 40));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

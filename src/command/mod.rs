@@ -29,6 +29,7 @@ pub mod set;
 pub mod sort;
 pub mod stream;
 pub mod string;
+pub mod string_options;
 pub mod txn;
 pub mod zset;
 

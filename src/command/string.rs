@@ -1,13 +1,45 @@
 //! String commands. This file is the example of a family: rows first, handlers below in the same order.
+//!
+//! How SET and its relatives read their options is in `string_options.rs`.
 
 use super::Command;
 use super::ctx::{Ctx, Outcome, Result, reply_str};
-use crate::keyspace::{Class, Deadline};
-use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, Keys, Propagate};
-use crate::types::string::NewStr;
+use super::error::Error;
+use super::expire::{Base, Unit, apply_deadline};
+use super::string_options::{Expiry, For, Options};
+use crate::base::longdouble::LongDouble;
+use crate::keyspace::{Class, Deadline, WrongType};
+use crate::resp::reply::Reply;
+use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Keys, Propagate};
+use crate::types::lcs::Lcs;
+use crate::types::string::{NewStr, StrRef};
+use bytes::Bytes;
 
 /// The family.
-pub const COMMANDS: &[Command] = &[GET, SETNX];
+pub const COMMANDS: &[Command] = &[
+    GET,
+    SET,
+    SETNX,
+    SETEX,
+    PSETEX,
+    GETSET,
+    GETDEL,
+    GETEX,
+    MGET,
+    MSET,
+    MSETNX,
+    APPEND,
+    STRLEN,
+    GETRANGE,
+    SUBSTR,
+    SETRANGE,
+    INCR,
+    DECR,
+    INCRBY,
+    DECRBY,
+    INCRBYFLOAT,
+    LCS,
+];
 
 /// What all rows of this family share.
 const BASE: CommandSpec = CommandSpec { group: Group::String, categories: Categories::STRING, ..CommandSpec::BASE };
@@ -21,6 +53,36 @@ const GET: Command = Command::new(
         flags: Flags::READONLY.and(Flags::FAST),
         keys: Keys::one(1, Access::READ),
         args: &[Arg::key("key")],
+        ..BASE
+    },
+);
+
+const SET: Command = Command::new(
+    set,
+    CommandSpec {
+        name: "SET",
+        summary: "Sets a key to a string, whatever it held before.",
+        arity: Arity::at_least(3),
+        flags: Flags::WRITE.and(Flags::DENYOOM),
+        keys: Keys::one(1, Access::READ_UPDATE.variable()),
+        effect: Propagate::Rewritten,
+        args: &[
+            Arg::key("key"),
+            Arg::string("value"),
+            Arg::one_of("condition", &[Arg::word("nx", "NX"), Arg::word("xx", "XX")]).optional().since("2.6.12"),
+            Arg::word("get", "GET").optional().since("6.2.0"),
+            Arg::one_of(
+                "expiration",
+                &[
+                    Arg::integer("seconds").token("EX").since("2.6.12"),
+                    Arg::integer("milliseconds").token("PX").since("2.6.12"),
+                    Arg::unix_time("unix-time-seconds").token("EXAT").since("6.2.0"),
+                    Arg::unix_time("unix-time-milliseconds").token("PXAT").since("6.2.0"),
+                    Arg::word("keepttl", "KEEPTTL").since("6.0.0"),
+                ],
+            )
+            .optional(),
+        ],
         ..BASE
     },
 );
@@ -39,6 +101,285 @@ const SETNX: Command = Command::new(
     },
 );
 
+const SETEX: Command = Command::new(
+    |ctx| set_expiring(ctx, Unit::Seconds, "setex"),
+    CommandSpec {
+        name: "SETEX",
+        summary: "Sets a key to a string that lives for some seconds.",
+        since: "2.0.0",
+        arity: Arity::exactly(4),
+        flags: Flags::WRITE.and(Flags::DENYOOM),
+        keys: Keys::one(1, Access::OVERWRITE),
+        effect: Propagate::Rewritten,
+        args: &[Arg::key("key"), Arg::integer("seconds"), Arg::string("value")],
+        ..BASE
+    },
+);
+
+const PSETEX: Command = Command::new(
+    |ctx| set_expiring(ctx, Unit::Milliseconds, "psetex"),
+    CommandSpec {
+        name: "PSETEX",
+        summary: "Sets a key to a string that lives for some milliseconds.",
+        since: "2.6.0",
+        args: &[Arg::key("key"), Arg::integer("milliseconds"), Arg::string("value")],
+        ..SETEX.spec
+    },
+);
+
+const GETSET: Command = Command::new(
+    getset,
+    CommandSpec {
+        name: "GETSET",
+        summary: "Sets a key to a string and returns the one it held.",
+        arity: Arity::exactly(3),
+        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
+        keys: Keys::one(1, Access::READ_UPDATE),
+        effect: Propagate::Rewritten,
+        args: &[Arg::key("key"), Arg::string("value")],
+        ..BASE
+    },
+);
+
+const GETDEL: Command = Command::new(
+    getdel,
+    CommandSpec {
+        name: "GETDEL",
+        summary: "Returns the string stored at a key and deletes the key.",
+        since: "6.2.0",
+        arity: Arity::exactly(2),
+        flags: Flags::WRITE.and(Flags::FAST),
+        keys: Keys::one(1, Access::READ_DELETE),
+        effect: Propagate::Rewritten,
+        args: &[Arg::key("key")],
+        ..BASE
+    },
+);
+
+const GETEX: Command = Command::new(
+    getex,
+    CommandSpec {
+        name: "GETEX",
+        summary: "Returns the string stored at a key and changes when it expires.",
+        since: "6.2.0",
+        arity: Arity::at_least(2),
+        flags: Flags::WRITE.and(Flags::FAST),
+        keys: Keys::one(1, Access::READ_UPDATE),
+        effect: Propagate::Rewritten,
+        args: &[
+            Arg::key("key"),
+            Arg::one_of(
+                "expiration",
+                &[
+                    Arg::integer("seconds").token("EX"),
+                    Arg::integer("milliseconds").token("PX"),
+                    Arg::unix_time("unix-time-seconds").token("EXAT"),
+                    Arg::unix_time("unix-time-milliseconds").token("PXAT"),
+                    Arg::word("persist", "PERSIST"),
+                ],
+            )
+            .optional(),
+        ],
+        ..BASE
+    },
+);
+
+const MGET: Command = Command::new(
+    mget,
+    CommandSpec {
+        name: "MGET",
+        summary: "Returns the strings stored at several keys.",
+        complexity: "O(N) for N keys",
+        arity: Arity::at_least(2),
+        flags: Flags::READONLY.and(Flags::FAST),
+        keys: Keys::Specs(&[KeySpec::range(1, -1, 1, Access::READ)]),
+        args: &[Arg::key("key").multiple()],
+        tips: &["request_policy:multi_shard"],
+        ..BASE
+    },
+);
+
+const PAIRS: &[Arg] = &[Arg::block("data", &[Arg::key("key"), Arg::string("value")]).multiple()];
+
+const MSET: Command = Command::new(
+    mset,
+    CommandSpec {
+        name: "MSET",
+        summary: "Sets several keys to strings at once.",
+        since: "1.0.1",
+        complexity: "O(N) for N keys",
+        arity: Arity::at_least(3),
+        flags: Flags::WRITE.and(Flags::DENYOOM),
+        keys: Keys::Specs(&[KeySpec::range(1, -1, 2, Access::OVERWRITE)]),
+        effect: Propagate::Verbatim,
+        args: PAIRS,
+        tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
+        ..BASE
+    },
+);
+
+const MSETNX: Command = Command::new(
+    msetnx,
+    CommandSpec {
+        name: "MSETNX",
+        summary: "Sets several keys to strings, all of them or, if one exists, none.",
+        keys: Keys::Specs(&[KeySpec::range(1, -1, 2, Access::CREATE)]),
+        tips: &[],
+        ..MSET.spec
+    },
+);
+
+const APPEND: Command = Command::new(
+    append,
+    CommandSpec {
+        name: "APPEND",
+        summary: "Adds to the end of the string stored at a key.",
+        since: "2.0.0",
+        complexity: "O(1), amortized over many calls",
+        arity: Arity::exactly(3),
+        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
+        keys: Keys::one(1, Access::INSERT),
+        effect: Propagate::Verbatim,
+        args: &[Arg::key("key"), Arg::string("value")],
+        ..BASE
+    },
+);
+
+const STRLEN: Command = Command::new(
+    strlen,
+    CommandSpec {
+        name: "STRLEN",
+        summary: "Returns the length of the string stored at a key.",
+        since: "2.2.0",
+        arity: Arity::exactly(2),
+        flags: Flags::READONLY.and(Flags::FAST),
+        keys: Keys::one(1, Access::META),
+        args: &[Arg::key("key")],
+        ..BASE
+    },
+);
+
+const GETRANGE: Command = Command::new(
+    getrange,
+    CommandSpec {
+        name: "GETRANGE",
+        summary: "Returns a part of the string stored at a key.",
+        since: "2.4.0",
+        complexity: "O(N) for N bytes returned",
+        arity: Arity::exactly(4),
+        flags: Flags::READONLY,
+        keys: Keys::one(1, Access::READ),
+        args: &[Arg::key("key"), Arg::integer("start"), Arg::integer("end")],
+        ..BASE
+    },
+);
+
+const SUBSTR: Command = Command::new(
+    getrange,
+    CommandSpec {
+        name: "SUBSTR",
+        summary: "Returns a part of the string stored at a key; the old name of GETRANGE.",
+        since: "1.0.0",
+        ..GETRANGE.spec
+    },
+);
+
+const SETRANGE: Command = Command::new(
+    setrange,
+    CommandSpec {
+        name: "SETRANGE",
+        summary: "Overwrites a part of the string stored at a key.",
+        since: "2.2.0",
+        complexity: "O(N) for N bytes written",
+        arity: Arity::exactly(4),
+        flags: Flags::WRITE.and(Flags::DENYOOM),
+        keys: Keys::one(1, Access::UPDATE),
+        effect: Propagate::Verbatim,
+        args: &[Arg::key("key"), Arg::integer("offset"), Arg::string("value")],
+        ..BASE
+    },
+);
+
+const INCR: Command = Command::new(
+    |ctx| add(ctx, 1),
+    CommandSpec {
+        name: "INCR",
+        summary: "Adds one to the integer stored at a key; a missing key counts as 0.",
+        arity: Arity::exactly(2),
+        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
+        keys: Keys::one(1, Access::READ_UPDATE),
+        effect: Propagate::Verbatim,
+        args: &[Arg::key("key")],
+        ..BASE
+    },
+);
+
+const DECR: Command = Command::new(
+    |ctx| add(ctx, -1),
+    CommandSpec {
+        name: "DECR",
+        summary: "Takes one from the integer stored at a key; a missing key counts as 0.",
+        ..INCR.spec
+    },
+);
+
+const INCRBY: Command = Command::new(
+    incrby,
+    CommandSpec {
+        name: "INCRBY",
+        summary: "Adds a number to the integer stored at a key; a missing key counts as 0.",
+        arity: Arity::exactly(3),
+        args: &[Arg::key("key"), Arg::integer("increment")],
+        ..INCR.spec
+    },
+);
+
+const DECRBY: Command = Command::new(
+    decrby,
+    CommandSpec {
+        name: "DECRBY",
+        summary: "Takes a number from the integer stored at a key; a missing key counts as 0.",
+        arity: Arity::exactly(3),
+        args: &[Arg::key("key"), Arg::integer("decrement")],
+        ..INCR.spec
+    },
+);
+
+const INCRBYFLOAT: Command = Command::new(
+    incrbyfloat,
+    CommandSpec {
+        name: "INCRBYFLOAT",
+        summary: "Adds a fraction to the number stored at a key; a missing key counts as 0.",
+        since: "2.6.0",
+        arity: Arity::exactly(3),
+        effect: Propagate::Rewritten,
+        args: &[Arg::key("key"), Arg::double("increment")],
+        ..INCR.spec
+    },
+);
+
+const LCS: Command = Command::new(
+    lcs,
+    CommandSpec {
+        name: "LCS",
+        summary: "Finds the longest subsequence that two strings have in common.",
+        since: "7.0.0",
+        complexity: "O(N*M) for strings of N and M bytes",
+        arity: Arity::at_least(3),
+        flags: Flags::READONLY,
+        keys: Keys::Specs(&[KeySpec::range(1, 1, 1, Access::READ)]),
+        args: &[
+            Arg::key("key1"),
+            Arg::key("key2"),
+            Arg::word("len", "LEN").optional(),
+            Arg::word("idx", "IDX").optional(),
+            Arg::integer("min-match-len").token("MINMATCHLEN").optional(),
+            Arg::word("withmatchlen", "WITHMATCHLEN").optional(),
+        ],
+        ..BASE
+    },
+);
+
 fn get(ctx: &mut Ctx<'_, '_>) -> Result {
     match ctx.txn.str(&ctx.args[1])? {
         Some(value) => reply_str(ctx.reply, value),
@@ -47,13 +388,398 @@ fn get(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
+fn set(ctx: &mut Ctx<'_, '_>) -> Result {
+    let argv = ctx.args.all();
+    let options = Options::parse(&argv[3..], For::Set)?;
+    let deadline = options.deadline(ctx.now_ms(), "set")?;
+    let key = argv[1];
+    if options.get {
+        get(ctx)?;
+    }
+    if options.nx || options.xx {
+        let exists = ctx.txn.peek(key).is_some();
+        if exists && options.nx || !exists && options.xx {
+            if !options.get {
+                ctx.reply.null();
+            }
+            return Ok(Outcome::Done);
+        }
+    }
+    let after = match deadline {
+        Some(at) => Deadline::At(at),
+        None if options.keep_ttl => Deadline::Keep,
+        None => Deadline::Clear,
+    };
+    store(ctx, 2, after);
+    match (options.expiry, deadline) {
+        (Some(expiry), Some(at)) => note_deadline(ctx, expiry, at, 2),
+        _ if options.get => log_without_get(ctx),
+        _ => {}
+    }
+    if !options.get {
+        ctx.reply.ok();
+    }
+    Ok(Outcome::Done)
+}
+
 fn setnx(ctx: &mut Ctx<'_, '_>) -> Result {
-    let (key, value) = (&ctx.args[1], &ctx.args[2]);
-    let missing = ctx.txn.peek(key).is_none();
+    let missing = ctx.txn.peek(&ctx.args[1]).is_none();
     if missing {
-        ctx.txn.set_str(key, NewStr::from_bytes(value), Deadline::Clear);
-        ctx.txn.event(Class::STRING, "set", key);
+        store(ctx, 2, Deadline::Clear);
     }
     ctx.reply.int(missing as i64);
     Ok(Outcome::Done)
+}
+
+fn set_expiring(ctx: &mut Ctx<'_, '_>, unit: Unit, command: &'static str) -> Result {
+    let expiry = Expiry { text: ctx.args.all()[2], unit, base: Base::Now };
+    let at = expiry.deadline(ctx.now_ms(), command)?;
+    store(ctx, 3, Deadline::At(at));
+    note_deadline(ctx, expiry, at, 3);
+    ctx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn getset(ctx: &mut Ctx<'_, '_>) -> Result {
+    let argv = ctx.args.all();
+    get(ctx)?;
+    store(ctx, 2, Deadline::Clear);
+    ctx.log_as(&[b"SET", argv[1], argv[2]]);
+    Ok(Outcome::Done)
+}
+
+fn getdel(ctx: &mut Ctx<'_, '_>) -> Result {
+    let key = ctx.args.all()[1];
+    get(ctx)?;
+    if ctx.txn.delete(key) {
+        ctx.log_as(&[b"DEL", key]);
+    }
+    Ok(Outcome::Done)
+}
+
+fn getex(ctx: &mut Ctx<'_, '_>) -> Result {
+    let argv = ctx.args.all();
+    let options = Options::parse(&argv[2..], For::GetEx)?;
+    let key = argv[1];
+    let Some(value) = ctx.txn.str(key)? else {
+        ctx.reply.null();
+        return Ok(Outcome::Done);
+    };
+    let deadline = options.deadline(ctx.txn.now_ms(), "getex")?;
+    reply_str(ctx.reply, value);
+    let had = ctx.txn.peek(key).is_some_and(|entry| entry.expiry().is_some());
+    if let Some(at) = deadline {
+        apply_deadline(ctx, key, at as i64, &[]);
+    } else if options.persist && had {
+        ctx.txn.set_deadline(key, None);
+        ctx.log_as(&[b"PERSIST", key]);
+        ctx.txn.event(Class::GENERIC, "persist", key);
+    }
+    Ok(Outcome::Done)
+}
+
+fn mget(ctx: &mut Ctx<'_, '_>) -> Result {
+    let keys = ctx.args.rest(1);
+    ctx.reply.array(keys.len());
+    for key in keys {
+        match ctx.txn.get(key).and_then(|entry| entry.str()) {
+            Some(value) => reply_str(ctx.reply, value),
+            None => ctx.reply.null(),
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn mset(ctx: &mut Ctx<'_, '_>) -> Result {
+    even_pairs(ctx, "mset")?;
+    store_pairs(ctx);
+    ctx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn msetnx(ctx: &mut Ctx<'_, '_>) -> Result {
+    even_pairs(ctx, "msetnx")?;
+    let free = ctx.args.rest(1).iter().step_by(2).all(|key| ctx.txn.peek(key).is_none());
+    if free {
+        store_pairs(ctx);
+    }
+    ctx.reply.int(free as i64);
+    Ok(Outcome::Done)
+}
+
+fn append(ctx: &mut Ctx<'_, '_>) -> Result {
+    let argv = ctx.args.all();
+    let (key, tail) = (argv[1], argv[2]);
+    let len = match stored(ctx, key)?.map(|value| value.len()) {
+        None => {
+            ctx.txn.set_str(key, new_value(ctx, 2), Deadline::Clear);
+            tail.len()
+        }
+        Some(len) => {
+            check_length(ctx, len, tail.len())?;
+            ctx.txn.edit_str(key, |text| text.extend_from_slice(tail))?;
+            len + tail.len()
+        }
+    };
+    ctx.txn.event(Class::STRING, "append", key);
+    ctx.reply.int(len as i64);
+    Ok(Outcome::Done)
+}
+
+fn strlen(ctx: &mut Ctx<'_, '_>) -> Result {
+    let len = ctx.txn.str(&ctx.args[1])?.map_or(0, |value| value.len());
+    ctx.reply.int(len as i64);
+    Ok(Outcome::Done)
+}
+
+fn getrange(ctx: &mut Ctx<'_, '_>) -> Result {
+    let (start, end) = (ctx.args.int(2)?, ctx.args.int(3)?);
+    let value = ctx.txn.str(&ctx.args[1])?.unwrap_or(StrRef::Bytes(b""));
+    let range = clamp_range(start, end, value.len());
+    match value {
+        StrRef::Shared(text) => ctx.reply.bulk_shared(&text.slice(range)),
+        short => ctx.reply.bulk(&short.as_bytes(&mut itoa::Buffer::new())[range]),
+    }
+    Ok(Outcome::Done)
+}
+
+fn setrange(ctx: &mut Ctx<'_, '_>) -> Result {
+    let argv = ctx.args.all();
+    let (key, patch) = (argv[1], argv[3]);
+    let offset = usize::try_from(ctx.args.int(2)?).map_err(|_| Error::Text("ERR offset is out of range"))?;
+    let old_len = stored(ctx, key)?.map_or(0, |value| value.len());
+    if patch.is_empty() {
+        ctx.reply.int(old_len as i64);
+        return Ok(Outcome::Done);
+    }
+    check_length(ctx, offset, patch.len())?;
+    let end = offset + patch.len();
+    ctx.txn.edit_str(key, |text| {
+        if text.len() < end {
+            text.resize(end, 0);
+        }
+        text[offset..end].copy_from_slice(patch);
+    })?;
+    ctx.txn.event(Class::STRING, "setrange", key);
+    ctx.reply.int(old_len.max(end) as i64);
+    Ok(Outcome::Done)
+}
+
+fn incrby(ctx: &mut Ctx<'_, '_>) -> Result {
+    let increment = ctx.args.int(2)?;
+    add(ctx, increment)
+}
+
+fn decrby(ctx: &mut Ctx<'_, '_>) -> Result {
+    let decrement = ctx.args.int(2)?;
+    add(ctx, decrement.checked_neg().ok_or(Error::Text("ERR decrement would overflow"))?)
+}
+
+fn add(ctx: &mut Ctx<'_, '_>, increment: i64) -> Result {
+    let key = ctx.args.all()[1];
+    let old = match stored(ctx, key)? {
+        None => 0,
+        Some(value) => value.as_int().ok_or(Error::NotInteger)?,
+    };
+    let new = old.checked_add(increment).ok_or(Error::Overflow)?;
+    ctx.txn.set_str(key, NewStr::Int(new), Deadline::Keep);
+    ctx.txn.event(Class::STRING, "incrby", key);
+    ctx.reply.int(new);
+    Ok(Outcome::Done)
+}
+
+fn incrbyfloat(ctx: &mut Ctx<'_, '_>) -> Result {
+    let argv = ctx.args.all();
+    let key = argv[1];
+    let old = match stored(ctx, key)? {
+        None => LongDouble::from_i64(0),
+        Some(StrRef::Int(number)) => LongDouble::from_i64(number),
+        Some(text) => LongDouble::parse(text.as_bytes(&mut itoa::Buffer::new())).ok_or(Error::NotFloat)?,
+    };
+    let sum = old.add(LongDouble::parse(argv[2]).ok_or(Error::NotFloat)?);
+    if !sum.is_finite() {
+        return Err(Error::NanOrInfinity);
+    }
+    let text = sum.to_text();
+    ctx.txn.set_str(key, NewStr::Copy(&text), Deadline::Keep);
+    ctx.txn.event(Class::STRING, "incrbyfloat", key);
+    // Another machine may add fractions differently: the log has the sum.
+    ctx.log_as(&[b"SET", key, &text, b"KEEPTTL"]);
+    ctx.reply.bulk(&text);
+    Ok(Outcome::Done)
+}
+
+fn lcs(ctx: &mut Ctx<'_, '_>) -> Result {
+    let a = lcs_text(ctx, 1)?;
+    let b = lcs_text(ctx, 2)?;
+    let options = LcsOptions::parse(ctx)?;
+    let limit = ctx.node.config.proto_max_bulk_len.size();
+    if Lcs::table_bytes(a.len(), b.len()).is_none_or(|bytes| bytes as u64 > limit) {
+        let text = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
+        return Err(Error::Text(text));
+    }
+    let lcs =
+        Lcs::new(&a, &b).ok_or(Error::Text("ERR Insufficient memory, failed allocating transient memory for LCS"))?;
+    if options.idx {
+        reply_runs(ctx.reply, &lcs, &options);
+    } else if options.len {
+        ctx.reply.int(lcs.len() as i64);
+    } else {
+        ctx.reply.bulk(&lcs.text());
+    }
+    Ok(Outcome::Done)
+}
+
+/// Sets the key of the request to its argument `value`, with the event of SET.
+fn store(ctx: &mut Ctx<'_, '_>, value: usize, deadline: Deadline) {
+    let key = ctx.args.all()[1];
+    ctx.txn.set_str(key, new_value(ctx, value), deadline);
+    ctx.txn.event(Class::STRING, "set", key);
+}
+
+/// An argument as a value to store: an integer if it is the text of one, shared if it came in a buffer of its own.
+fn new_value<'a>(ctx: &Ctx<'a, '_>, index: usize) -> NewStr<'a> {
+    match ctx.args.shared(index) {
+        Some(big) => NewStr::Shared(big),
+        None => NewStr::from_bytes(ctx.args.all()[index]),
+    }
+}
+
+/// The string a write command is about to change; leaves no trace in the statistics.
+fn stored<'t>(ctx: &'t Ctx<'_, '_>, key: &[u8]) -> Result<Option<StrRef<'t>>> {
+    match ctx.txn.peek(key) {
+        None => Ok(None),
+        Some(entry) => Ok(Some(entry.str().ok_or(WrongType)?)),
+    }
+}
+
+/// Says the event of a deadline just set, and logs it as absolute time.
+fn note_deadline(ctx: &mut Ctx<'_, '_>, expiry: Expiry<'_>, at: u64, value: usize) {
+    let argv = ctx.args.all();
+    if (expiry.unit, expiry.base) != (Unit::Milliseconds, Base::Epoch) {
+        ctx.log_as(&[b"SET", argv[1], argv[value], b"PXAT", itoa::Buffer::new().format(at).as_bytes()]);
+    }
+    ctx.txn.event(Class::GENERIC, "expire", argv[1]);
+}
+
+/// A replica has nobody to return the old value to.
+fn log_without_get(ctx: &mut Ctx<'_, '_>) {
+    let (words, options) = ctx.args.all().split_at(3);
+    let options = options.iter().filter(|word| !word.eq_ignore_ascii_case(b"get"));
+    let effect: Vec<&[u8]> = words.iter().chain(options).copied().collect();
+    ctx.log_as(&effect);
+}
+
+fn even_pairs(ctx: &Ctx<'_, '_>, command: &'static str) -> Result<()> {
+    if ctx.args.len().is_multiple_of(2) { Err(Error::Arity(command.into())) } else { Ok(()) }
+}
+
+fn store_pairs(ctx: &mut Ctx<'_, '_>) {
+    for at in (1..ctx.args.len()).step_by(2) {
+        let key = ctx.args.all()[at];
+        ctx.txn.set_str(key, new_value(ctx, at + 1), Deadline::Clear);
+        ctx.txn.event(Class::STRING, "set", key);
+    }
+}
+
+fn check_length(ctx: &Ctx<'_, '_>, len: usize, more: usize) -> Result<()> {
+    let limit = ctx.node.config.proto_max_bulk_len.size();
+    let fits = len.checked_add(more).is_some_and(|total| total as u64 <= limit);
+    if fits { Ok(()) } else { Err(Error::StringTooLong) }
+}
+
+/// The bytes of `start..=end` in a string of `len`; negative positions count from the end.
+fn clamp_range(start: i64, end: i64, len: usize) -> std::ops::Range<usize> {
+    if start < 0 && end < 0 && start > end {
+        return 0..0;
+    }
+    let len = len as i64;
+    let from_end = |position: i64| if position < 0 { (len + position).max(0) } else { position };
+    let (start, end) = (from_end(start), from_end(end).min(len - 1));
+    if start > end { 0..0 } else { start as usize..end as usize + 1 }
+}
+
+/// The options of LCS.
+struct LcsOptions {
+    idx: bool,
+    len: bool,
+    with_match_len: bool,
+    min_match_len: i64,
+}
+
+impl LcsOptions {
+    fn parse(ctx: &Ctx<'_, '_>) -> Result<LcsOptions> {
+        let mut options = LcsOptions { idx: false, len: false, with_match_len: false, min_match_len: 0 };
+        let mut words = ctx.args.cursor(3);
+        while !words.is_done() {
+            if words.word("idx") {
+                options.idx = true;
+            } else if words.word("len") {
+                options.len = true;
+            } else if words.word("withmatchlen") {
+                options.with_match_len = true;
+            } else if words.word_with("minmatchlen", 1) {
+                options.min_match_len = words.int()?.max(0);
+            } else {
+                return Err(Error::Syntax);
+            }
+        }
+        if options.idx && options.len {
+            return Err(Error::Text("ERR If you want both the length and indexes, please just use IDX."));
+        }
+        Ok(options)
+    }
+}
+
+/// One of the two strings; a missing key is an empty one.
+fn lcs_text(ctx: &Ctx<'_, '_>, index: usize) -> Result<Bytes> {
+    match ctx.txn.str(&ctx.args[index]) {
+        Ok(value) => Ok(value.map_or_else(Bytes::new, |value| value.to_bytes())),
+        Err(WrongType) => Err(Error::Text("ERR The specified keys must contain string values")),
+    }
+}
+
+fn reply_runs(reply: &mut Reply, lcs: &Lcs<'_>, options: &LcsOptions) {
+    let runs = lcs.runs();
+    let long = || runs.iter().filter(|run| run.len() as i64 >= options.min_match_len);
+    reply.map(2);
+    reply.bulk(b"matches");
+    reply.array(long().count());
+    for run in long() {
+        reply.array(2 + options.with_match_len as usize);
+        for (first, last) in [run.a, run.b] {
+            reply.array(2);
+            reply.int(first as i64);
+            reply.int(last as i64);
+        }
+        if options.with_match_len {
+            reply.int(run.len() as i64);
+        }
+    }
+    reply.bulk(b"len");
+    reply.int(lcs.len() as i64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_clamp_as_in_redis() {
+        for (start, end, len, want) in [
+            (0, -1, 5, 0..5),
+            (0, 0, 5, 0..1),
+            (-3, -1, 5, 2..5),
+            (-100, 2, 5, 0..3),
+            (3, 100, 5, 3..5),
+            (5, 10, 5, 0..0),
+            (3, 1, 5, 0..0),
+            (-1, -3, 5, 0..0),
+            (0, -100, 5, 0..1),
+            (0, -1, 0, 0..0),
+            (i64::MIN, i64::MAX, 5, 0..5),
+        ] {
+            assert_eq!(clamp_range(start, end, len), want, "{start} to {end} of {len}");
+        }
+    }
 }

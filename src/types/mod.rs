@@ -8,6 +8,7 @@ pub mod geo;
 pub mod group;
 pub mod hash;
 pub mod hll;
+pub mod lcs;
 pub mod list;
 pub mod packed;
 pub mod set;

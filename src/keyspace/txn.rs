@@ -685,6 +685,41 @@ impl<'k> Txn<'k> {
         Ok(result)
     }
 
+    /// Edits the bytes of a string in place after padding it with zero bytes to at least `min_len`; the key is created
+    /// when it is missing. `f` says how many places it changed; the key counts as changed when there are any, or when it
+    /// grew. The string is `raw` afterwards; the event is the caller's to say.
+    pub fn edit_slice<R>(
+        &mut self,
+        key: &[u8],
+        min_len: usize,
+        f: impl FnOnce(&mut [u8]) -> (R, u64),
+    ) -> Result<R, WrongType> {
+        let hash = self.settle(key);
+        let (db, now_ms) = (self.db, self.now_ms);
+        let slot = self.slot(hash);
+        let ns = &self.keyspace.namespace;
+        let shard = &mut *self.held[slot].1;
+        let Some(old_len) = shard.dbs[db].table.get(hash, key).map(|entry| entry.str().map(|text| text.len())) else {
+            let mut bytes = vec![0; min_len];
+            let (result, places) = f(&mut bytes);
+            let entry = Entry::new_str(key, &NewStr::Shared(bytes.into()), None);
+            entry.mark_raw();
+            self.put(key, hash, entry);
+            self.changes.dirty += places.saturating_sub(1);
+            self.event(Class::NEW, "new", key);
+            return Ok(result);
+        };
+        let Some(old_len) = old_len else { return Err(WrongType) };
+        shard.save_old(db, hash, key);
+        let entry = shard.dbs[db].table.get_mut(hash, key).expect("looked up just now under the same lock");
+        entry.set_access(evict::touched(entry.access(), ns, now_ms, hash));
+        let (result, places) = entry.with_slice_mut(min_len, f).expect("the kind was compared");
+        if places > 0 || min_len > old_len {
+            self.changed(key, hash, places.max(1));
+        }
+        Ok(result)
+    }
+
     /// Takes a key out and hands its entry over; the caller says the event.
     pub fn take(&mut self, key: &[u8]) -> Option<Entry> {
         let hash = self.settle(key);

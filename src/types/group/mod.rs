@@ -249,9 +249,9 @@ impl Group {
             return;
         }
         if let Some(owner) = owner {
-            self.change_consumer(owner, |consumer| drop(consumer.pending.remove(&id)));
+            self.change_consumer(owner, |consumer| _ = consumer.pending.remove(&id));
         }
-        self.change_consumer(nack.consumer, |consumer| drop(consumer.pending.insert(id, ())));
+        self.change_consumer(nack.consumer, |consumer| _ = consumer.pending.insert(id, ()));
     }
 
     /// Notes that a consumer read one of its pending entries again.
@@ -265,7 +265,7 @@ impl Group {
     /// Acknowledges an entry; returns what it was, if it was pending.
     pub fn ack(&mut self, id: StreamId) -> Option<Nack> {
         let nack = self.pending.remove(&id)?;
-        self.change_consumer(nack.consumer, |consumer| drop(consumer.pending.remove(&id)));
+        self.change_consumer(nack.consumer, |consumer| _ = consumer.pending.remove(&id));
         Some(nack)
     }
 }

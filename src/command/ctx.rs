@@ -66,6 +66,8 @@ pub enum TimeoutReply {
     Null,
     /// The integer 0.
     Zero,
+    /// An array of two zeros.
+    TwoZeros,
 }
 
 /// What a handler returns.

@@ -190,6 +190,11 @@ pub(super) fn reply_timeout(kind: TimeoutReply, reply: &mut Reply) {
         TimeoutReply::NullArray => reply.null_array(),
         TimeoutReply::Null => reply.null(),
         TimeoutReply::Zero => reply.int(0),
+        TimeoutReply::TwoZeros => {
+            reply.array(2);
+            reply.int(0);
+            reply.int(0);
+        }
     }
 }
 

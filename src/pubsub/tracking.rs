@@ -15,6 +15,10 @@ impl TrackingTable {
     pub fn invalidate(&self, key: &[u8]) {
         self.keys.remove(key);
     }
+    /// All keys have changed.
+    pub fn invalidate_all(&self) {
+        self.keys.clear();
+    }
     /// The client tracks no more.
     pub fn disable(&self, client: &Client) {
         self.keys.retain(|_, clients| {

@@ -6,13 +6,14 @@ use crate::base::rng::{Rng, secret_hex};
 use crate::base::time::Clock;
 use crate::client::registry::Registry;
 use crate::config::Config;
+use crate::config::live::Apply;
 use crate::effect;
 use crate::keyspace::Keyspace;
 use crate::pubsub::PubSub;
 use crate::stats::Stats;
 use parking_lot::{Mutex, RwLock};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// CLIENT PAUSE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Pause {
 pub struct Node {
     /// Live configuration.
     pub config: Arc<Config>,
+    /// Who acts on its changes; nobody in a node without a server.
+    pub settings: OnceLock<Box<dyn Apply>>,
     /// All databases.
     pub keyspace: Keyspace,
     /// The log of effects.
@@ -70,6 +73,7 @@ impl Node {
         let databases = config.databases.get() as usize;
         let keyspace = Keyspace::new(shards, databases, clock.clone(), later, rng.next_u64());
         Ok(Node {
+            settings: OnceLock::new(),
             keyspace,
             log: effect::Log::default(),
             clients: Registry::default(),

@@ -8,11 +8,18 @@ use crate::config::{Config, Hook};
 use std::fmt;
 use std::sync::PoisonError;
 
-/// Acts on changes: the server's part of CONFIG SET.
-pub trait Apply {
+/// Acts on changes: the server's part of CONFIG SET and CONFIG REWRITE.
+pub trait Apply: Send + Sync {
     /// Makes the new values behind `hook` true. An error is the reason as Redis gives it; all values are then put back
     /// and the hook is called once more.
-    fn apply(&mut self, hook: Hook, config: &Config) -> Result<(), String>;
+    fn apply(&self, hook: Hook, config: &Config) -> Result<(), String>;
+
+    /// Called after every change, also after one that was put back: tells the rooms that keep values of their own, and
+    /// the operator what should be heard.
+    fn adopt(&self, config: &Config, warnings: &[&'static str]);
+
+    /// Brings the configuration to its file; `all` writes every directive. An error is the reply without `-ERR `.
+    fn rewrite(&self, config: &Config, all: bool) -> Result<(), String>;
 }
 
 /// Who asks, as far as it matters.
@@ -84,19 +91,22 @@ pub fn is_sensitive(name: &[u8]) -> bool {
     table::find(name).is_some_and(|entry| entry.row.sensitive)
 }
 
-/// Sets all `pairs` or none. Returns what the operator should hear about them.
-pub fn set(
-    config: &Config,
-    pairs: &[(&[u8], &[u8])],
-    asker: Asker,
-    apply: &mut dyn Apply,
-) -> Result<Vec<&'static str>, SetError> {
+/// Sets all `pairs` or none.
+pub fn set(config: &Config, pairs: &[(&[u8], &[u8])], asker: Asker, apply: &dyn Apply) -> Result<(), SetError> {
     let changes = admit(config, pairs, asker)?;
     let _turn = config.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    let result = take_over(config, &changes, apply);
+    let warnings: Vec<_> = changes.iter().filter_map(|change| change.entry.warning(config)).collect();
+    apply.adopt(config, if result.is_ok() { &warnings } else { &[] });
+    result
+}
+
+/// Sets and applies what was admitted, or puts everything back.
+fn take_over(config: &Config, changes: &[Change], apply: &dyn Apply) -> Result<(), SetError> {
     let old: Vec<Vec<u8>> = changes.iter().map(|change| change.entry.text(config)).collect();
     let put_back = || changes.iter().zip(&old).for_each(|(change, old)| change.entry.restore(config, old));
 
-    for change in &changes {
+    for change in changes {
         if let Err(why) = change.set(config) {
             put_back();
             return Err(change.failed(why));
@@ -119,7 +129,7 @@ pub fn set(
             return Err(change.failed(why));
         }
     }
-    Ok(changes.iter().filter_map(|change| change.entry.warning(config)).collect())
+    Ok(())
 }
 
 /// One admitted pair.
@@ -169,27 +179,35 @@ fn admit<'a>(config: &Config, pairs: &[(&'a [u8], &'a [u8])], asker: Asker) -> R
 mod tests {
     use super::*;
     use crate::config::choices::Protected;
+    use std::sync::Mutex;
 
     const ASKER: Asker = Asker { local: true, loading: false };
 
-    /// Notes the hooks it was asked for and fails at one of them.
+    /// Notes the hooks it was asked for and fails once at one of them.
     #[derive(Default)]
     struct Notes {
-        hooks: Vec<Hook>,
-        fails_at: Option<Hook>,
+        hooks: Mutex<Vec<Hook>>,
+        fails_at: Mutex<Option<Hook>>,
     }
 
     impl Apply for Notes {
-        fn apply(&mut self, hook: Hook, _: &Config) -> Result<(), String> {
-            self.hooks.push(hook);
-            if self.fails_at.take_if(|at| *at == hook).is_some() { Err("it does not work".into()) } else { Ok(()) }
+        fn apply(&self, hook: Hook, _: &Config) -> Result<(), String> {
+            self.hooks.lock().expect("no panic before").push(hook);
+            let fails = self.fails_at.lock().expect("no panic before").take_if(|at| *at == hook).is_some();
+            if fails { Err("it does not work".into()) } else { Ok(()) }
+        }
+
+        fn adopt(&self, _: &Config, _: &[&'static str]) {}
+
+        fn rewrite(&self, _: &Config, _: bool) -> Result<(), String> {
+            Ok(())
         }
     }
 
     fn set_text(config: &Config, pairs: &[(&str, &str)], asker: Asker) -> String {
         let pairs: Vec<(&[u8], &[u8])> =
             pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-        set(config, &pairs, asker, &mut Notes::default()).map_or_else(|error| error.to_string(), |_| "OK".into())
+        set(config, &pairs, asker, &Notes::default()).map_or_else(|error| error.to_string(), |()| "OK".into())
     }
 
     fn get_text(config: &Config, patterns: &[&str]) -> Vec<String> {
@@ -253,7 +271,7 @@ mod tests {
         let config = Config::new();
         config.enable_protected_configs.store(Protected::Yes);
         for (name, value) in get(&config, &[b"*"]) {
-            let result = set(&config, &[(&name, &value)], ASKER, &mut Notes::default());
+            let result = set(&config, &[(&name, &value)], ASKER, &Notes::default());
             let immutable = table::find(&name).is_some_and(|entry| entry.row.immutable);
             assert_eq!(result.is_ok(), !immutable, "{}", String::from_utf8_lossy(&name));
         }
@@ -274,13 +292,13 @@ mod tests {
     #[test]
     fn a_hook_that_fails_puts_everything_back() {
         let config = Config::new();
-        let mut notes = Notes { fails_at: Some(Hook::Port), ..Notes::default() };
+        let notes = Notes { fails_at: Mutex::new(Some(Hook::Port)), ..Notes::default() };
         let pairs: [(&[u8], &[u8]); 4] =
             [(b"oom-score-adj", b"yes"), (b"oom-score-adj-values", b"1 1 1"), (b"maxmemory", b"9"), (b"port", b"1")];
-        let error = set(&config, &pairs, ASKER, &mut notes).expect_err("the hook fails");
+        let error = set(&config, &pairs, ASKER, &notes).expect_err("the hook fails");
         assert_eq!(error.to_string(), "CONFIG SET failed (possibly related to argument 'port') - it does not work");
         let first = [Hook::OomScore, Hook::Maxmemory, Hook::Port];
-        assert_eq!(notes.hooks, [first, first].concat());
+        assert_eq!(*notes.hooks.lock().expect("no panic before"), [first, first].concat());
         let values = get_text(&config, &["oom-score-adj", "oom-score-adj-values", "maxmemory", "port"]);
         assert_eq!(values, ["oom-score-adj=no", "oom-score-adj-values=0 200 800", "maxmemory=0", "port=6379"]);
     }
@@ -288,9 +306,9 @@ mod tests {
     #[test]
     fn unchanged_values_wake_nobody() {
         let config = Config::new();
-        let mut notes = Notes::default();
-        set(&config, &[(b"port", b"6379"), (b"timeout", b"5")], ASKER, &mut notes).expect("fine");
-        assert_eq!(notes.hooks, []);
+        let notes = Notes::default();
+        set(&config, &[(b"port", b"6379"), (b"timeout", b"5")], ASKER, &notes).expect("fine");
+        assert_eq!(*notes.hooks.lock().expect("no panic before"), []);
     }
 
     #[test]

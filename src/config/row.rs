@@ -116,22 +116,12 @@ pub enum Hook {
     Maxclients,
     /// Keep below the new `maxmemory`.
     Maxmemory,
-    /// Close clients above the new `maxmemory-clients`.
-    MaxmemoryClients,
-    /// Give the default user the new `requirepass`.
-    Requirepass,
     /// Enter the directory `dir` and keep its full path.
     Dir,
     /// Set the process title.
     ProcTitle,
     /// Tell the kernel `oom-score-adj`.
     OomScore,
-    /// Start or stop the allocator's background thread.
-    JemallocBgThread,
-    /// Forget slow commands beyond the new length.
-    SlowlogMaxLen,
-    /// Forget denials beyond the new length.
-    AcllogMaxLen,
 }
 
 /// The largest `long`.

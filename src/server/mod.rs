@@ -3,6 +3,7 @@
 //! The main thread accepts connections, waits for signals and ticks. Each of N workers is a thread with its own
 //! current-thread runtime; a connection is handed to the worker with the fewest and lives there for life.
 
+pub mod accept;
 pub mod banner;
 pub mod conn;
 pub mod control;
@@ -10,35 +11,22 @@ pub mod cron;
 pub mod listen;
 pub mod log;
 pub mod process;
+pub mod settings;
 pub mod signal;
 pub mod start;
 
 use crate::base::time::Clock;
-use crate::client::Peer;
 use crate::command::CommandTable;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::node::Node;
+use accept::{Handed, Listening, Worker};
 use conn::Conn;
-use std::io;
-use std::io::Write;
-use std::os::fd::AsRawFd;
+use settings::Settings;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
-
-/// A connection on its way to its worker.
-enum Handed {
-    Tcp(std::net::TcpStream, Peer),
-    Unix(std::os::unix::net::UnixStream, Peer),
-}
-
-/// The way to one worker.
-struct Worker {
-    hand: mpsc::UnboundedSender<Handed>,
-    load: Arc<AtomicUsize>,
-}
 
 /// Runs a server to its end.
 ///
@@ -61,7 +49,11 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
     tracing::info!("Server initialized");
     let (stop, stopping) = watch::channel(false);
     let stop = Arc::new(stop);
-    let (listeners, unix) = bind_all(&config)?;
+    let tcp = accept::bind_tcp(&config)?;
+    let unix = accept::bind_unix(&config)?;
+    if tcp.is_empty() && unix.is_none() {
+        return Err("Configured to not listen anywhere, exiting.".into());
+    }
     let count = config.workers();
     let mut threads = Vec::new();
     let mut workers = Vec::new();
@@ -76,23 +68,20 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
             .map_err(|e| format!("Can't start a worker: {e}"))?;
         threads.push(thread);
     }
-    for (listener, _) in &listeners {
-        let _ = listener;
-    }
-    if !listeners.is_empty() {
+    if !tcp.is_empty() {
         tracing::info!("Ready to accept connections tcp");
     }
     if unix.is_some() {
         tracing::info!("Ready to accept connections unix");
     }
     start::tell_ready(&config);
-    let workers = Arc::new(workers);
-    for (listener, _) in listeners {
-        tokio::spawn(accept_tcp(engine.clone(), listener, workers.clone()));
-    }
+    let mut listening = Listening::new(&engine, workers);
+    listening.accept_tcp(tcp);
     if let Some(listener) = unix {
-        tokio::spawn(accept_unix(engine.clone(), listener, workers.clone()));
+        listening.accept_unix(listener);
     }
+    // Set once; nobody was here before.
+    let _ = engine.node.settings.set(Box::new(Settings::new(&engine, listening)));
     let cron = tokio::spawn(cron::tick(engine.clone()));
     let mut stopping = stopping;
     tokio::select! {
@@ -120,114 +109,6 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
     }
     tracing::warn!("Redis is now ready to exit, bye bye...");
     Ok(())
-}
-
-type Bound = (Vec<(tokio::net::TcpListener, String)>, Option<tokio::net::UnixListener>);
-
-fn bind_all(config: &Config) -> Result<Bound, String> {
-    let backlog = config.tcp_backlog.get() as i32;
-    let port = config.port.get() as u16;
-    let mut listeners = Vec::new();
-    if port != 0 {
-        for address in config.bind.get().iter() {
-            let text = String::from_utf8_lossy(address).into_owned();
-            let (optional, name) = match text.strip_prefix('-') {
-                Some(name) => (true, name),
-                None => (false, text.as_str()),
-            };
-            match listen::bind(name, port, backlog).and_then(tokio::net::TcpListener::from_std) {
-                Ok(listener) => listeners.push((listener, text)),
-                // The default binds every family the machine has.
-                Err(e) if (optional || name == "::*") && is_absent(&e) => {}
-                Err(e) => {
-                    tracing::warn!("Warning: Could not create server TCP listening socket {name}:{port}: {e}");
-                    return Err(format!("Failed listening on port {port} (tcp), aborting."));
-                }
-            }
-        }
-        if listeners.is_empty() {
-            return Err(format!("Failed listening on port {port} (tcp), aborting."));
-        }
-    }
-    let path = config.unixsocket.string();
-    let unix = match path.is_empty() {
-        true => None,
-        false => {
-            let mode = config.unixsocketperm.get() as u32;
-            let bound = listen::bind_unix(path.as_ref(), mode, backlog).and_then(tokio::net::UnixListener::from_std);
-            Some(bound.map_err(|e| format!("Failed opening Unix socket: bind: {e}"))?)
-        }
-    };
-    if listeners.is_empty() && unix.is_none() {
-        return Err("Configured to not listen anywhere, exiting.".into());
-    }
-    Ok((listeners, unix))
-}
-
-fn is_absent(e: &io::Error) -> bool {
-    matches!(
-        e.raw_os_error(),
-        Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::ESOCKTNOSUPPORT)
-    )
-}
-
-fn hand_over(workers: &[Worker], handed: Handed) {
-    let Some(worker) = workers.iter().min_by_key(|w| w.load.load(Relaxed)) else { return };
-    worker.load.fetch_add(1, Relaxed);
-    // A worker that is gone is stopping, and so is the server.
-    let _ = worker.hand.send(handed);
-}
-
-/// Whether one more client may come; otherwise it is told why not.
-fn may_come(engine: &Engine, stream: &mut impl Write, remote: bool) -> bool {
-    let node = &engine.node;
-    let refusal = if node.clients.len() as i64 >= node.config.maxclients.get() {
-        listen::TOO_MANY
-    } else if remote && node.config.protected_mode.get() && node.acl.default_user().passwords.is_empty() {
-        listen::DENIED
-    } else {
-        return true;
-    };
-    node.stats.rejected_connections.fetch_add(1, Relaxed);
-    // The client may be gone already.
-    let _ = stream.write_all(refusal.as_bytes());
-    false
-}
-
-async fn accept_tcp(engine: Arc<Engine>, listener: tokio::net::TcpListener, workers: Arc<Vec<Worker>>) {
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(e) => {
-                tracing::warn!("Error accepting a client connection: {e}");
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-                continue;
-            }
-        };
-        let Ok(mut stream) = stream.into_std() else { continue };
-        let keepalive_s = engine.node.config.tcp_keepalive.get().max(0) as u64;
-        let Ok(peer) = listen::prepare(&stream, keepalive_s) else { continue };
-        let remote = listen::is_remote(&stream);
-        if may_come(&engine, &mut stream, remote) {
-            hand_over(&workers, Handed::Tcp(stream, peer));
-        }
-    }
-}
-
-async fn accept_unix(engine: Arc<Engine>, listener: tokio::net::UnixListener, workers: Arc<Vec<Worker>>) {
-    let path = engine.node.config.unixsocket.string();
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            continue;
-        };
-        let Ok(mut stream) = stream.into_std() else { continue };
-        let addr = format!("{path}:0");
-        let peer = Peer { addr: addr.clone(), laddr: addr, fd: stream.as_raw_fd(), unix: true };
-        if may_come(&engine, &mut stream, false) {
-            hand_over(&workers, Handed::Unix(stream, peer));
-        }
-    }
 }
 
 /// One worker: its connections and the sweep of its shards.

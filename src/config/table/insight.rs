@@ -14,7 +14,7 @@ macro_rules! insight {
         /// Microseconds from which a command enters the SLOWLOG; 0 logs all, -1 none.
         slowlog_log_slower_than: Num = int("slowlog-log-slower-than", -1, LONG, "10000");
         /// How many slow commands are kept.
-        slowlog_max_len: Num = int("slowlog-max-len", 0, LONG, "128").hook(Hook::SlowlogMaxLen);
+        slowlog_max_len: Num = int("slowlog-max-len", 0, LONG, "128");
         /// Keep keys and values out of crash reports and the log.
         hide_user_data_from_log: Flag = flag("hide-user-data-from-log", "no").waits();
     } } };

@@ -12,7 +12,7 @@ macro_rules! memory {
         /// How long one command may go on evicting: 0 hardly at all, 10 as usual, 100 until there is room.
         maxmemory_eviction_tenacity: Num = int("maxmemory-eviction-tenacity", 0, 100, "10");
         /// The most memory all clients' buffers may take, in bytes or percent of `maxmemory`; 0 is no limit.
-        maxmemory_clients: Num = percent("maxmemory-clients", -100, LONG, "0").hook(Hook::MaxmemoryClients);
+        maxmemory_clients: Num = percent("maxmemory-clients", -100, LONG, "0");
         /// How slowly the counter of the LFU policies grows.
         lfu_log_factor: Num = int("lfu-log-factor", 0, INT, "10");
         /// Minutes after which that counter loses one; 0 is never.

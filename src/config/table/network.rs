@@ -43,13 +43,13 @@ macro_rules! network {
         tracking_table_max_keys: Num = int("tracking-table-max-keys", 0, LONG, "1000000");
     } group "Users" {
         /// The password of the default user; empty lets everybody in.
-        requirepass: Text = unset("requirepass").sensitive().hook(Hook::Requirepass);
+        requirepass: Text = unset("requirepass").sensitive();
         /// The channels a new user starts with: allchannels or resetchannels.
         acl_pubsub_default: Choice<AclPubsubDefault> = choice("acl-pubsub-default", "resetchannels");
         /// A file of users, instead of `user` lines here.
         aclfile: Text = text("aclfile", "").immutable().off_only("users are not kept in a file yet");
         /// How many denials ACL LOG keeps.
-        acllog_max_len: Num = int("acllog-max-len", 0, LONG, "128").hook(Hook::AcllogMaxLen);
+        acllog_max_len: Num = int("acllog-max-len", 0, LONG, "128");
     } group "TLS" {
         /// The TLS port; 0 is none.
         tls_port: Num = int("tls-port", 0, 65535, "0").off_only("TLS is not there yet");

@@ -56,7 +56,7 @@ macro_rules! process {
         /// Turn off transparent huge pages for this process; they cost latency and memory.
         disable_thp: Flag = flag("disable-thp", "yes").immutable();
         /// Let the allocator give memory back in a thread of its own.
-        jemalloc_bg_thread: Flag = flag("jemalloc-bg-thread", "yes").hook(Hook::JemallocBgThread);
+        jemalloc_bg_thread: Flag = flag("jemalloc-bg-thread", "yes").waits();
         /// Cores for the worker threads, like `0-3,8`.
         server_cpulist: Text = unset("server-cpulist").alias("server_cpulist").immutable().off_only(NO_PINNING);
         /// Cores for background threads.

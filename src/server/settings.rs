@@ -1,0 +1,170 @@
+//! What follows a change of the configuration: sockets, limits of the process, the file.
+//!
+//! Handlers run on workers; listeners belong to the main thread's runtime. A change of `port` or `bind` is a task there
+//! that closes the old listeners before it opens the new ones (the addresses may overlap), while the worker waits. The
+//! main thread never waits for a worker while it serves, so this ends; should the server be stopping, the wait does.
+
+use crate::base::bytes;
+use crate::config::choices::OomScoreAdj;
+use crate::config::live::Apply;
+use crate::config::rewrite::{self, Extra};
+use crate::config::{Config, Hook};
+use crate::engine::Engine;
+use crate::server::accept::Listening;
+use crate::server::start;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::time::Duration;
+
+/// How long a worker waits for new listeners.
+const LISTEN_MAX: Duration = Duration::from_secs(5);
+
+/// Acts on changes for a running server.
+pub struct Settings {
+    engine: Weak<Engine>,
+    listening: Arc<tokio::sync::Mutex<Listening>>,
+    runtime: tokio::runtime::Handle,
+    oom: OomScore,
+}
+
+impl Settings {
+    /// For this engine, whose listeners live on the current runtime. Brings the kernel's score up to date.
+    pub(super) fn new(engine: &Arc<Engine>, listening: Listening) -> Settings {
+        let settings = Settings {
+            engine: Arc::downgrade(engine),
+            listening: Arc::new(tokio::sync::Mutex::new(listening)),
+            runtime: tokio::runtime::Handle::current(),
+            oom: OomScore::default(),
+        };
+        if let Err(error) = settings.oom.apply(&engine.node.config) {
+            tracing::warn!("Unable to write oom_score_adj: {}", start::reason(&error));
+        }
+        settings
+    }
+
+    /// Listens where the configuration says now.
+    fn listen(&self) -> Result<(), String> {
+        let (done, wait) = mpsc::channel();
+        let listening = self.listening.clone();
+        self.runtime.spawn(async move {
+            // The worker may have stopped waiting.
+            let _ = done.send(listening.lock().await.renew().await);
+        });
+        wait.recv_timeout(LISTEN_MAX).unwrap_or_else(|_| Err("the server is stopping".into()))
+    }
+
+    fn warn_if_over(&self, config: &Config) {
+        let (limit, used) = (config.maxmemory.size(), crate::base::alloc::used_memory() as u64);
+        if limit != 0 && limit < used {
+            tracing::warn!(
+                "WARNING: the new maxmemory value set via CONFIG SET ({limit}) is smaller than the current memory usage ({used}). This will result in key eviction and/or the inability to accept new write commands depending on the maxmemory-policy."
+            );
+        }
+    }
+}
+
+impl Apply for Settings {
+    fn apply(&self, hook: Hook, config: &Config) -> Result<(), String> {
+        let result = match hook {
+            Hook::None => Ok(()),
+            Hook::Port => self.listen().map_err(|why| {
+                tracing::warn!("{why}");
+                "Unable to listen on this port. Check server logs.".into()
+            }),
+            Hook::Bind => self.listen().map_err(|why| {
+                tracing::warn!("{why}");
+                "Failed to bind to specified addresses.".into()
+            }),
+            Hook::Maxclients => start::raise_maxclients(config),
+            Hook::Maxmemory => {
+                self.warn_if_over(config);
+                Ok(())
+            }
+            Hook::Dir => start::enter(&config.dir.get()).map(|full| config.dir.store(&full)),
+            Hook::ProcTitle => {
+                start::show_title(config);
+                Ok(())
+            }
+            Hook::OomScore => self.oom.apply(config).map_err(|error| {
+                tracing::warn!("Unable to write oom_score_adj: {}", start::reason(&error));
+                "Failed to apply new oom_score_adj configuration, check server logs.".into()
+            }),
+        };
+        if matches!(hook, Hook::Port | Hook::Bind) {
+            start::show_title(config);
+        }
+        result
+    }
+
+    fn adopt(&self, _: &Config, warnings: &[&'static str]) {
+        warnings.iter().for_each(|warning| tracing::warn!("WARNING: {warning}"));
+        if let Some(engine) = self.engine.upgrade() {
+            engine.adopt_config();
+        }
+    }
+
+    fn rewrite(&self, config: &Config, all: bool) -> Result<(), String> {
+        let Some(path) = config.origin.file.get() else {
+            return Err("The server is running without a config file".into());
+        };
+        let old = match std::fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            other => other,
+        };
+        let text = old.map(|old| rewrite::rewritten(&old, config, &Extra { users: None, all }));
+        match text.and_then(|text| rewrite::write(path, &text)) {
+            Ok(()) => {
+                tracing::info!("CONFIG REWRITE executed with success.");
+                Ok(())
+            }
+            Err(error) => {
+                let why = start::reason(&error);
+                tracing::warn!("CONFIG REWRITE failed: {why}");
+                Err(format!("Rewriting config file: {why}"))
+            }
+        }
+    }
+}
+
+/// `/proc/self/oom_score_adj`: what it was before we touched it.
+#[derive(Default)]
+struct OomScore(Mutex<Option<i32>>);
+
+impl OomScore {
+    const PATH: &str = "/proc/self/oom_score_adj";
+
+    fn apply(&self, config: &Config) -> io::Result<()> {
+        let mut before = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = config.oom_score_adj.get();
+        if kind == OomScoreAdj::No && before.is_none() {
+            return Ok(());
+        }
+        let base = match *before {
+            Some(base) => base,
+            None => *before.insert(Self::read()?),
+        };
+        if config.oom_score_adj_values.needs_privileges() {
+            tracing::warn!(
+                "The oom-score-adj-values configuration may not work for non-privileged processes! Please consult the documentation."
+            );
+        }
+        let [primary, _, _] = config.oom_score_adj_values.get();
+        let score = match kind {
+            OomScoreAdj::No => base,
+            OomScoreAdj::Relative => base + primary,
+            OomScoreAdj::Absolute => primary,
+        };
+        const SCORE_MAX: i32 = 1000;
+        std::fs::write(Self::PATH, score.clamp(-SCORE_MAX, SCORE_MAX).to_string())?;
+        if kind == OomScoreAdj::No {
+            *before = None;
+        }
+        Ok(())
+    }
+
+    fn read() -> io::Result<i32> {
+        let text = std::fs::read(Self::PATH)?;
+        let number = bytes::to_text(&text).trim().parse();
+        number.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+    }
+}

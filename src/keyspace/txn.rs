@@ -252,6 +252,11 @@ impl<'k> Txn<'k> {
         let at = self.held.binary_search_by_key(&shard, |(s, _)| *s).ok()?;
         Some(&self.held[at].1)
     }
+    /// The same, for change.
+    pub fn held_shard_mut(&mut self, shard: u32) -> Option<&mut Shard> {
+        let at = self.held.binary_search_by_key(&shard, |(s, _)| *s).ok()?;
+        Some(&mut self.held[at].1)
+    }
     /// Whether no shard is held.
     pub fn holds_nothing(&self) -> bool {
         self.held.is_empty()

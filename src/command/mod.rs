@@ -11,6 +11,7 @@ pub mod client;
 pub mod config;
 pub mod connection;
 pub mod ctx;
+pub mod debug;
 pub mod dump;
 pub mod error;
 pub mod expire;
@@ -21,6 +22,7 @@ pub mod info;
 pub mod introspect;
 pub mod key;
 pub mod list;
+pub mod observe;
 pub mod pubsub;
 pub mod scan;
 pub mod script;
@@ -105,6 +107,8 @@ const FAMILIES: &[&[Command]] = &[
     client::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
+    debug::COMMANDS,
+    observe::COMMANDS,
     dump::COMMANDS,
     expire::COMMANDS,
     geo::COMMANDS,

@@ -6,6 +6,7 @@
 
 pub mod change;
 pub mod cut;
+pub mod digest;
 pub mod entry;
 pub mod evict;
 pub mod expire;

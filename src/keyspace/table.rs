@@ -712,6 +712,17 @@ impl Table {
         if next >> WINDOW_BITS >> depth != 0 { 0 } else { next << low_bits }
     }
 
+    /// Visits every entry, in no order that means anything.
+    pub fn for_each(&self, mut each: impl FnMut(&Entry)) {
+        let mut cursor = 0;
+        loop {
+            cursor = self.scan(cursor, &mut each);
+            if cursor == 0 {
+                return;
+            }
+        }
+    }
+
     /// An entry chosen uniformly.
     pub fn random(&self, rng: &mut Rng) -> Option<&Entry> {
         if self.len == 0 {

@@ -1,1 +1,51 @@
-//! The DUMP payload: a value with a footer.
+//! The DUMP payload: a value with its type before it and a footer behind it.
+//!
+//! The footer is the version that a reader must know (two bytes) and the CRC64 of everything before it (eight bytes), both
+//! little-endian. A payload with a version past ours or another checksum is refused before anything of it is read.
+
+use super::code::{Reader, Sink, VERSION_MAX, ValueType, Writer};
+use super::read::{self, Limits, Loaded};
+use super::write;
+use crate::base::hash::crc64;
+use crate::types::ValueRef;
+
+const FOOTER_BYTES: usize = 10;
+
+/// Why a payload is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DumpError {
+    /// The version or the checksum is wrong.
+    Footer,
+    /// What is between is no value.
+    Value,
+}
+
+/// The payload of a value; `compress` is the directive `rdbcompression`.
+pub fn encode(value: ValueRef<'_>, compress: bool) -> Vec<u8> {
+    let value_type = write::type_of(value);
+    let mut payload = vec![value_type as u8];
+    write::value(&mut Writer::new(&mut payload, compress), value);
+    payload.put(&value_type.version().to_le_bytes());
+    let checksum = crc64(&payload);
+    payload.put(&checksum.to_le_bytes());
+    payload
+}
+
+/// The value of a payload.
+pub fn decode(payload: &[u8], limits: &Limits) -> Result<Loaded, DumpError> {
+    let mut body = checked_body(payload).ok_or(DumpError::Footer)?;
+    let mut input = Reader::new(&mut body);
+    let byte = input.byte().map_err(|_| DumpError::Value)?;
+    let value_type = ValueType::from_byte(byte).ok_or(DumpError::Value)?;
+    read::value(&mut input, value_type, limits).map_err(|_| DumpError::Value)
+}
+
+/// What is before a sound footer.
+fn checked_body(payload: &[u8]) -> Option<&[u8]> {
+    let (body, footer) = payload.split_at_checked(payload.len().checked_sub(FOOTER_BYTES)?)?;
+    let (version, checksum) = footer.split_at(2);
+    let version = u16::from_le_bytes(version.try_into().ok()?);
+    let checksum = u64::from_le_bytes(checksum.try_into().ok()?);
+    let sound = version <= VERSION_MAX && crc64(&payload[..body.len() + 2]) == checksum;
+    sound.then_some(body)
+}

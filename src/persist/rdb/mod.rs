@@ -16,4 +16,6 @@ pub mod dump;
 pub mod legacy;
 pub mod read;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 pub mod write;

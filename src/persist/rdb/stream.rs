@@ -14,8 +14,7 @@
 use super::code::{RdbError, Reader, Result, Sink, Source, ValueType, Writer};
 use super::read::listpack;
 use crate::types::group::{Group, Nack};
-use crate::types::stream::Stream;
-use crate::types::stream::id::StreamId;
+use crate::types::stream::{Stream, StreamId};
 use std::collections::BTreeMap;
 
 const UNKNOWN: u64 = u64::MAX;

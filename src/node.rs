@@ -54,6 +54,8 @@ pub struct Node {
     pub generation: AtomicU64,
     /// DEBUG QUICKLIST-PACKED-THRESHOLD in bytes; 0: by `list-max-listpack-size`.
     pub list_packed_threshold: AtomicU64,
+    /// Where the dice of the next command come from.
+    pub dice: AtomicU64,
     /// The run id of INFO: 40 hex digits.
     pub run_id: String,
     /// When the server started, in Unix milliseconds.
@@ -87,9 +89,15 @@ impl Node {
             pause: RwLock::default(),
             generation: AtomicU64::new(0),
             list_packed_threshold: AtomicU64::new(0),
+            dice: AtomicU64::new(rng.next_u64()),
             run_id: secret_hex(40),
             config,
         })
+    }
+
+    /// Dice for one command.
+    pub fn rng(&self) -> Rng {
+        Rng::from_seed(self.dice.fetch_add(1, Relaxed))
     }
 
     /// Whether a command is to wait now: until when.

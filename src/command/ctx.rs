@@ -12,6 +12,7 @@ use crate::effect::Effect;
 use crate::keyspace::Txn;
 use crate::node::Node;
 use crate::resp::reply::Reply;
+use crate::types::packed::listpack::LpValue;
 use crate::types::string::StrRef;
 
 /// Who runs the command.
@@ -155,6 +156,15 @@ pub fn reply_str(reply: &mut Reply, value: StrRef<'_>) {
         StrRef::Bytes(bytes) => reply.bulk(bytes),
         StrRef::Int(n) => reply.bulk_int(n),
         StrRef::Shared(bytes) => reply.bulk_shared(bytes),
+    }
+}
+
+/// Replies with an element of a collection.
+#[inline]
+pub fn reply_value(reply: &mut Reply, value: LpValue<'_>) {
+    match value {
+        LpValue::Str(bytes) => reply.bulk(bytes),
+        LpValue::Int(int) => reply.bulk_int(int),
     }
 }
 

@@ -24,6 +24,7 @@ pub mod key;
 pub mod list;
 pub mod observe;
 pub mod pubsub;
+mod sample;
 pub mod scan;
 pub mod script;
 pub mod server;
@@ -33,6 +34,7 @@ pub mod stream;
 pub mod string;
 pub mod string_options;
 pub mod txn;
+mod walk;
 pub mod zset;
 
 use crate::spec::CommandSpec;

@@ -89,8 +89,29 @@ impl Txn<'_> {
     /// Removes the fields of a hash whose deadlines have passed, with their event and effect; returns how many.
     pub fn expire_fields(&mut self, key: &[u8]) -> usize {
         let now_ms = self.now_ms();
+        self.remove_fields(key, |hash| hash.expire_due(now_ms, FIELDS_PER_STEP))
+    }
+
+    /// The same for those of the named fields whose deadlines have passed: what a command that names them does first.
+    pub fn expire_named(&mut self, key: &[u8], names: &[&[u8]]) {
+        let now_ms = self.now_ms();
+        if self.keep_expired {
+            return;
+        }
+        let Ok(Some(hash)) = self.peek_as::<Hash>(key) else { return };
+        if hash.next_deadline().is_none_or(|at| at > now_ms) {
+            return;
+        }
+        let is_due = |name: &&&[u8]| hash.get(name).is_some_and(|field| field.is_due(now_ms));
+        let due: Vec<Vec<u8>> = names.iter().filter(is_due).map(|name| name.to_vec()).collect();
+        if !due.is_empty() {
+            self.remove_fields(key, |hash| due.into_iter().filter(|name| hash.remove(name)).collect());
+        }
+    }
+
+    fn remove_fields(&mut self, key: &[u8], remove: impl FnOnce(&mut Hash) -> Vec<Vec<u8>>) -> usize {
         let fields = self.edit::<Hash, _>(key, Create::No, |hash, note| {
-            let fields = hash.expire_due(now_ms, FIELDS_PER_STEP);
+            let fields = remove(hash);
             if !fields.is_empty() {
                 note.event("hexpired");
             }

@@ -395,6 +395,13 @@ impl<'k> Txn<'k> {
             Some(entry) => T::of(entry.value()).map(Some).ok_or(WrongType),
         }
     }
+    /// Looks at a collection as [`Txn::peek`] does: absent, or of this type, or [`WrongType`].
+    pub fn peek_as<T: Typed>(&self, key: &[u8]) -> Result<Option<&T>, WrongType> {
+        match self.peek(key) {
+            None => Ok(None),
+            Some(entry) => T::of(entry.value()).map(Some).ok_or(WrongType),
+        }
+    }
     /// Reads a string: absent, or a string, or [`WrongType`].
     #[inline]
     pub fn str(&self, key: &[u8]) -> Result<Option<StrRef<'_>>, WrongType> {

@@ -7,7 +7,7 @@
 //! | [`Hash::Table`] | otherwise | hashtable |
 //!
 //! Forms change where Redis changes them and never back. A deadline is in Unix milliseconds; a field is *due* once the
-//! clock is past it. This room knows no clock: reads report deadlines and leave the judgement to the caller, who also
+//! clock has reached it. This room knows no clock: reads report deadlines and leave the judgement to the caller, who also
 //! calls [`Hash::expire_due`].
 
 mod fields;
@@ -45,7 +45,7 @@ pub struct Field<'a> {
 impl Field<'_> {
     /// Whether its deadline has passed at `now_ms`.
     pub fn is_due(&self, now_ms: u64) -> bool {
-        self.deadline.is_some_and(|deadline| deadline < now_ms)
+        self.deadline.is_some_and(|deadline| deadline <= now_ms)
     }
 }
 
@@ -255,7 +255,7 @@ impl Hash {
                 timed::fields(triples).next().filter(|field| field.is_due(now_ms)).map(|field| field.name.to_vec())
             }
             Hash::Table(fields) => {
-                let due = fields.next_deadline()? < now_ms;
+                let due = fields.next_deadline()? <= now_ms;
                 due.then(|| fields.next_due().map(<[u8]>::to_vec))?
             }
         }
@@ -425,7 +425,7 @@ mod tests {
         hash.set(b"c", b"9", Deadline::Keep, &SMALL);
         hash.set(b"a", b"8", Deadline::None, &SMALL);
         assert_eq!((order(&hash), hash.next_deadline(), hash.with_deadline()), (b"cdba".to_vec(), Some(300), 2));
-        assert_eq!(hash.expire_due(300, 9), Vec::<Vec<u8>>::new(), "a field lives through its last millisecond");
+        assert_eq!(hash.expire_due(299, 9), Vec::<Vec<u8>>::new());
         assert_eq!(hash.expire_due(500, 9), [b"c", b"d"]);
         assert_eq!(order(&hash), b"ba");
     }
@@ -507,7 +507,7 @@ mod tests {
                 let now = 1000 + dice.below(20);
                 for gone in hash.expire_due(now, dice.below(6) as usize) {
                     let (_, deadline) = model.remove(&gone).expect("it was there");
-                    assert!(deadline.is_some_and(|deadline| deadline < now));
+                    assert!(deadline.is_some_and(|deadline| deadline <= now));
                     assert!(model.values().filter_map(|field| field.1).all(|other| Some(other) >= deadline));
                 }
             }

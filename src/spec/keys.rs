@@ -31,6 +31,10 @@ impl Access {
     pub const UPDATE: Access = Access(Self::RW_BIT | Self::UPDATE_BIT);
     /// `RW ACCESS UPDATE`: changed, and its old content is returned.
     pub const READ_UPDATE: Access = Access(Self::RW_BIT | Self::ACCESS_BIT | Self::UPDATE_BIT);
+    /// `RW ACCESS`: read, and what was computed from it may be kept in it.
+    pub const READ_KEEP: Access = Access(Self::RW_BIT | Self::ACCESS_BIT);
+    /// `RW ACCESS INSERT`: read, and something is added.
+    pub const READ_INSERT: Access = Access(Self::RW_BIT | Self::ACCESS_BIT | Self::INSERT_BIT);
     /// `RW INSERT`: something is added.
     pub const INSERT: Access = Access(Self::RW_BIT | Self::INSERT_BIT);
     /// `RW DELETE`: something in it is deleted.

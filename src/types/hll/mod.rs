@@ -79,6 +79,19 @@ pub fn add(bytes: &mut Vec<u8>, element: &[u8], sparse_bytes_max: usize) -> Resu
     raise(bytes, register, run, sparse_bytes_max, &mut hint)
 }
 
+/// As [`add`], to a dense string in place.
+pub fn add_dense(bytes: &mut [u8], element: &[u8]) -> Result<bool, HllError> {
+    if encoding(bytes)? != Encoding::Dense {
+        return Err(HllError::NotHll);
+    }
+    let (register, run) = place(element);
+    let grew = dense::raise(&mut bytes[HEADER_LEN..], register, run);
+    if grew {
+        mark_stale(bytes);
+    }
+    Ok(grew)
+}
+
 /// The register an element falls into and the value it asks for, 1 to 51.
 fn place(element: &[u8]) -> (usize, u8) {
     let hash = murmur::hash64(element, 0xadc8_3b19);
@@ -112,7 +125,7 @@ fn raise(
 }
 
 /// Makes the cached count stale.
-fn mark_stale(bytes: &mut [u8]) {
+pub fn mark_stale(bytes: &mut [u8]) {
     bytes[15] |= STALE;
 }
 

@@ -90,6 +90,9 @@ if [ "$part" != rust ]; then
     counted 'clients' clients
 fi
 
-[ ${#broken[@]} = 0 ] || printf '\nfailed:\n' && printf '  %s\n' "${broken[@]:-none}"
+if [ ${#broken[@]} -gt 0 ]; then
+    printf '\nfailed:\n'
+    printf '  %s\n' "${broken[@]}"
+fi
 printf '\n%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]

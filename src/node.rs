@@ -58,6 +58,8 @@ pub struct Node {
     pub dice: AtomicU64,
     /// The run id of INFO: 40 hex digits.
     pub run_id: String,
+    /// The id of this history of changes, for replicas: 40 hex digits.
+    pub replid: String,
     /// When the server started, in Unix milliseconds.
     pub started_ms: u64,
 }
@@ -91,6 +93,7 @@ impl Node {
             list_packed_threshold: AtomicU64::new(0),
             dice: AtomicU64::new(rng.next_u64()),
             run_id: secret_hex(40),
+            replid: secret_hex(40),
             config,
         })
     }

@@ -9,4 +9,5 @@ pub mod longdouble;
 pub mod lzf;
 pub mod num;
 pub mod rng;
+pub mod system;
 pub mod time;

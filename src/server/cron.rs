@@ -35,13 +35,19 @@ pub async fn sweep(engine: Arc<Engine>, worker: usize, workers: usize) {
 /// How often the slow ticks run.
 const TICK_EVERY: Duration = Duration::from_millis(100);
 
-/// The slow ticks of the whole server, for ever: idle clients are closed.
+/// The slow ticks of the whole server, for ever: idle clients are closed, rates are sampled.
 pub async fn tick(engine: Arc<Engine>) {
     let mut ticks = tokio::time::interval(TICK_EVERY);
     loop {
         ticks.tick().await;
-        engine.node.clock.tick();
+        let node = &engine.node;
+        let started_ns = node.clock.monotonic_ns();
+        node.clock.tick();
         close_idle(&engine);
+        node.stats.sample(started_ns / 1_000_000);
+        let took_ns = node.clock.monotonic_ns().saturating_sub(started_ns);
+        node.stats.ticks[0].fetch_add(1, Relaxed);
+        node.stats.ticks[1].fetch_add(took_ns, Relaxed);
     }
 }
 

@@ -80,6 +80,7 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
     if let Some(listener) = unix {
         listening.accept_unix(listener);
     }
+    engine.node.stats.startup_bytes.store(crate::base::alloc::used_memory() as u64, Relaxed);
     // Set once; nobody was here before.
     let _ = engine.node.settings.set(Box::new(Settings::new(&engine, listening)));
     let cron = tokio::spawn(cron::tick(engine.clone()));

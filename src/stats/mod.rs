@@ -3,6 +3,7 @@
 //! A counter of a worker has one writer, so it is raised by a plain load and store; readers add up all workers.
 
 pub mod latency;
+pub mod rate;
 pub mod slowlog;
 
 use crossbeam_utils::CachePadded;
@@ -79,6 +80,12 @@ pub struct Stats {
     pub query_disconnections: AtomicU64,
     /// Clients evicted for `maxmemory-clients`.
     pub evicted_clients: AtomicU64,
+    /// Bytes in use when the server was ready to accept.
+    pub startup_bytes: AtomicU64,
+    /// Turns of the housekeeping, and the nanoseconds they took.
+    pub ticks: [AtomicU64; 2],
+    /// Means over the last samples.
+    pub rates: rate::Rates,
     /// The slow log.
     pub slowlog: slowlog::Slowlog,
     /// Latency events.
@@ -105,6 +112,9 @@ impl Stats {
             outbox_disconnections: AtomicU64::new(0),
             query_disconnections: AtomicU64::new(0),
             evicted_clients: AtomicU64::new(0),
+            startup_bytes: AtomicU64::new(0),
+            ticks: Default::default(),
+            rates: rate::Rates::default(),
             slowlog: slowlog::Slowlog::default(),
             latency: latency::Monitor::default(),
         }
@@ -121,6 +131,29 @@ impl Stats {
     /// All workers.
     pub fn workers(&self) -> impl Iterator<Item = &Worker> {
         self.workers.iter().map(|w| &**w)
+    }
+    /// Turns of all loops: a read that brought requests, or a tick.
+    pub fn turns(&self) -> u64 {
+        self.sum(|worker| worker.reads.get()) + self.ticks[0].load(Relaxed)
+    }
+    /// Microseconds in commands.
+    pub fn command_micros(&self) -> u64 {
+        self.sum(|worker| worker.by_command.iter().map(|count| count.nanos.get()).sum()) / 1000
+    }
+    /// Microseconds in commands and ticks.
+    pub fn turn_micros(&self) -> u64 {
+        self.command_micros() + self.ticks[1].load(Relaxed) / 1000
+    }
+    /// Takes a sample of every rate; called by the housekeeping.
+    pub fn sample(&self, now_ms: u64) {
+        use rate::Metric;
+        const PER_SECOND: u64 = 1000;
+        let turns = self.turns();
+        self.rates.add(Metric::Commands, self.sum(|worker| worker.commands.get()), now_ms, PER_SECOND);
+        self.rates.add(Metric::NetIn, self.sum(|worker| worker.net_in.get()), now_ms, PER_SECOND);
+        self.rates.add(Metric::NetOut, self.sum(|worker| worker.net_out.get()), now_ms, PER_SECOND);
+        self.rates.add(Metric::Turns, turns, now_ms, PER_SECOND);
+        self.rates.add(Metric::TurnMicros, self.turn_micros(), turns, 1);
     }
     /// Counts an error reply of this code word on a worker.
     pub fn count_error(&self, worker: usize, wire: &[u8]) {
@@ -141,6 +174,8 @@ impl Stats {
             }
         }
         self.error_codes.lock().clear();
+        self.rates.reset();
+        self.ticks.iter().for_each(|n| n.store(0, Relaxed));
         for n in
             [&self.rejected_connections, &self.outbox_disconnections, &self.query_disconnections, &self.evicted_clients]
         {

@@ -1,0 +1,101 @@
+//! What the kernel knows of this process and machine: memory, CPU time, names. Read from `/proc` when asked; where there
+//! is no `/proc`, numbers are 0 and names are empty.
+#![allow(unsafe_code)] // getrusage and sysconf have no safe form in std
+
+use std::fs::read_to_string;
+
+/// Bytes of physical memory this process has.
+pub fn resident_bytes() -> u64 {
+    let statm = read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * setting(libc::_SC_PAGESIZE)
+}
+
+/// Bytes of physical memory this machine has.
+pub fn memory_bytes() -> u64 {
+    let meminfo = read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib =
+        meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+    kib.unwrap_or(0u64) * 1024
+}
+
+/// The system's name, release and machine, such as `Linux 6.1.0 x86_64`.
+pub fn name() -> String {
+    let read = |file: &str| read_to_string(format!("/proc/sys/kernel/{file}")).unwrap_or_default().trim().to_string();
+    format!("{} {} {}", read("ostype"), read("osrelease"), std::env::consts::ARCH)
+}
+
+/// The full path of this program.
+pub fn executable() -> String {
+    std::env::current_exe().map_or_else(|_| String::new(), |path| path.to_string_lossy().into_owned())
+}
+
+/// CPU time in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuTime {
+    /// In the kernel.
+    pub system_us: u64,
+    /// In the program.
+    pub user_us: u64,
+}
+
+/// CPU time of all threads of this process.
+pub fn cpu_time() -> CpuTime {
+    rusage(libc::RUSAGE_SELF)
+}
+
+/// CPU time of ended child processes.
+pub fn cpu_time_of_children() -> CpuTime {
+    rusage(libc::RUSAGE_CHILDREN)
+}
+
+/// CPU time of the main thread, in steps of the kernel's clock tick (10 ms).
+pub fn cpu_time_of_main_thread() -> CpuTime {
+    let stat = read_to_string(format!("/proc/self/task/{}/stat", std::process::id())).unwrap_or_default();
+    // The second field, the thread's name, may itself hold blanks and ends with the last parenthesis.
+    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace().collect();
+    let tick_us = 1_000_000 / setting(libc::_SC_CLK_TCK).max(1);
+    let ticks = |number: usize| fields.get(number - 3).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    CpuTime { user_us: ticks(14) * tick_us, system_us: ticks(15) * tick_us }
+}
+
+fn rusage(who: libc::c_int) -> CpuTime {
+    // SAFETY: all fields are numbers, for which zero is a value; `getrusage` writes only to it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(who, &mut usage);
+        usage
+    };
+    let micros = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
+    CpuTime { system_us: micros(usage.ru_stime), user_us: micros(usage.ru_utime) }
+}
+
+/// A number the system has for `name`; 0 when it has none.
+fn setting(name: libc::c_int) -> u64 {
+    // SAFETY: takes and gives plain numbers.
+    unsafe { libc::sysconf(name) }.max(0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_memory_and_a_name() {
+        assert!(resident_bytes() > 1 << 20);
+        assert!(memory_bytes() > resident_bytes());
+        assert!(name().starts_with("Linux "));
+        assert!(!executable().is_empty());
+    }
+
+    #[test]
+    fn work_takes_cpu_time() {
+        let before = cpu_time();
+        let mut sum = 0u64;
+        while cpu_time().user_us == before.user_us {
+            sum = (0..10_000u64).fold(sum, |sum, n| std::hint::black_box(sum ^ n));
+        }
+        assert!(cpu_time().user_us > before.user_us);
+        assert!(cpu_time_of_main_thread().user_us <= cpu_time().user_us + 20_000);
+    }
+}

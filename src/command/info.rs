@@ -1,6 +1,0 @@
-//! INFO.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

@@ -1,0 +1,160 @@
+//! Entries of every shape, and random edits against a model.
+
+use super::*;
+
+fn string(key: &[u8], value: &[u8]) -> Entry {
+    Entry::new_str(key, &NewStr::from_bytes(value), None)
+}
+fn text(entry: &Entry) -> Vec<u8> {
+    entry.str().expect("a string").to_vec()
+}
+
+#[test]
+fn small_keys_cost_eight_bytes_beyond_key_and_value() {
+    for (value, ttl, bytes) in [(8, None, 32), (8, Some(1), 40), (200, None, 224), (100, None, 128)] {
+        let mut entry = string(&[b'k'; 16], &vec![b'v'; value]);
+        entry.set_expiry(ttl);
+        assert_eq!(entry.heap_bytes(), bytes, "{value} bytes, deadline {ttl:?}");
+    }
+    assert_eq!(string(&[b'k'; 16], b"12345678").heap_bytes(), 32);
+}
+
+#[test]
+fn strings_of_every_shape_read_back() {
+    let long_key = vec![b'K'; 70_000];
+    let values: [&[u8]; 6] = [b"", b"x", b"-12", b"012", &[0; SHARED_MIN - 1], &[1; SHARED_MIN]];
+    for key in [&b""[..], b"k", &[7; 255], &[8; 65_535], &long_key] {
+        for value in values {
+            for expiry in [None, Some(u64::MAX)] {
+                let entry = Entry::new_str(key, &NewStr::from_bytes(value), expiry);
+                assert_eq!((entry.key(), text(&entry), entry.expiry()), (key, value.to_vec(), expiry));
+            }
+        }
+    }
+}
+
+#[test]
+fn encodings_follow_what_was_done() {
+    let mut entry = string(b"k", b"10");
+    assert_eq!(entry.str_encoding(), Some("int"));
+    entry.with_slice_mut(3, |s| s[2] = b'x');
+    assert_eq!((text(&entry), entry.str_encoding()), (b"10x".to_vec(), Some("raw")));
+    entry.set_str(&NewStr::Copy(b"abc"));
+    assert_eq!(entry.str_encoding(), Some("embstr"));
+    entry.with_bytes_mut(|s| s.push(b'd'));
+    assert_eq!((text(&entry), entry.str_encoding()), (b"abcd".to_vec(), Some("raw")));
+    entry.set_str(&NewStr::Int(5));
+    assert_eq!(entry.str_encoding(), Some("int"));
+    assert_eq!(Entry::new_value(b"k", Value::List(List::default()), None).str_encoding(), None);
+}
+
+#[test]
+fn header_bits_survive_every_change_of_the_value() {
+    let mut entry = string(b"k", b"v");
+    entry.set_access(0xabcdef);
+    entry.set_epoch(true);
+    entry.set_expiry(Some(77));
+    let long = vec![b'l'; SHARED_MIN];
+    let texts: [&[u8]; 6] = [b"1", b"short", &long, b"2", &long, b"short again"];
+    for value in texts {
+        entry.set_str(&NewStr::from_bytes(value));
+        assert_eq!(text(&entry), value);
+        assert_eq!((entry.access(), entry.epoch(), entry.expiry()), (0xabcdef, true, Some(77)));
+    }
+    entry.rename(b"another key");
+    assert_eq!(
+        (entry.key(), entry.access(), entry.epoch(), entry.expiry()),
+        (&b"another key"[..], 0xabcdef, true, Some(77))
+    );
+    entry.set_epoch(false);
+    assert!(!entry.epoch() && entry.access() == 0xabcdef);
+}
+
+#[test]
+fn a_deadline_moved_later_is_late_for_the_wheel() {
+    let mut entry = string(b"k", b"v");
+    for (at, late) in [
+        (Some(10), false),
+        (Some(20), true),
+        (Some(20), true),
+        (Some(15), false),
+        (Some(16), true),
+        (None, false),
+        (Some(9), false),
+    ] {
+        entry.set_expiry(at);
+        assert_eq!((entry.expiry(), entry.is_late()), (at, late));
+    }
+}
+
+#[test]
+fn a_shared_string_is_not_changed_under_its_reader() {
+    let mut entry = string(b"k", &[b'a'; SHARED_MIN]);
+    let Some(StrRef::Shared(bytes)) = entry.str() else { panic!("long strings are shared") };
+    let reader = bytes.clone();
+    entry.with_slice_mut(0, |s| s[0] = b'b');
+    entry.with_bytes_mut(|s| s[1] = b'b');
+    assert!(reader.iter().all(|&b| b == b'a'));
+    assert_eq!(&text(&entry)[..3], b"bba");
+}
+
+#[test]
+fn collections_move_in_and_out() {
+    let entry = Entry::new_value(b"k", Value::Set(Set::default()), Some(5));
+    let copy = entry.clone_with_key(b"other");
+    assert_eq!((copy.key(), copy.kind(), copy.expiry()), (&b"other"[..], Kind::Set, Some(5)));
+    assert!(matches!(entry.take_value(), Some(Value::Set(_))));
+    assert!(string(b"k", b"v").take_value().is_none());
+    let mut list = Entry::new_value(b"k", Value::List(List::default()), None);
+    assert!(matches!(list.value_mut(), Some(ValueMut::List(_))));
+    list.set_expiry(Some(1));
+    list.rename(b"longer key");
+    list.set_expiry(None);
+    assert!(matches!(list.value(), ValueRef::List(v) if v.is_empty()));
+    assert!(list.with_slice_mut(1, |_| ()).is_none() && list.with_bytes_mut(|_| ()).is_none());
+    list.set_str(&NewStr::Int(1));
+    assert_eq!(list.kind(), Kind::Str);
+}
+
+/// Random edits against a plain model.
+#[test]
+fn edits_agree_with_a_model() {
+    let seed = 0x5eed_u64;
+    let mut state = seed;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as usize % below
+    };
+    let steps = if cfg!(miri) { 200 } else { 20_000 };
+    let mut model: (Vec<u8>, Vec<u8>, Option<u64>) = (b"key".to_vec(), b"v".to_vec(), None);
+    let mut entry = string(&model.0, &model.1);
+    for step in 0..steps {
+        let len = [0, 3, 40, 300, SHARED_MIN - 2, SHARED_MIN + 5][random(6)] + random(4);
+        match random(6) {
+            0 => {
+                model.1 = if random(3) == 0 { random(1 << 20).to_string().into() } else { vec![step as u8; len] };
+                entry.set_str(&NewStr::from_bytes(&model.1));
+            }
+            1 => {
+                model.2 = (random(2) == 0).then_some(step);
+                entry.set_expiry(model.2);
+            }
+            2 => {
+                model.0 = vec![b'k'; [0, 5, 70_000][random(3)] + random(9)];
+                entry.rename(&model.0);
+            }
+            3 => {
+                model.1.resize(model.1.len().max(len), 0);
+                entry.with_slice_mut(len, |s| s.iter_mut().take(3).for_each(|b| *b = b'w'));
+                model.1.iter_mut().take(3).for_each(|b| *b = b'w');
+            }
+            4 => {
+                model.1.extend_from_slice(b"tail");
+                entry.with_bytes_mut(|s| s.extend_from_slice(b"tail"));
+            }
+            _ => entry = entry.clone_with_key(&model.0),
+        }
+        assert_eq!((entry.key(), entry.expiry()), (&model.0[..], model.2), "seed {seed:#x} step {step}");
+        assert!(text(&entry) == model.1, "seed {seed:#x} step {step}");
+    }
+}

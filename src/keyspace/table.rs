@@ -291,7 +291,7 @@ impl Table {
     /// A drawn line, if the segment is that long.
     fn drawn_line(&self, segment: Segment, draw: u64) -> Option<usize> {
         let longest = if self.segments == 1 { segment.lines() } else { capacity(SHAPES.len() - 1) / SLOTS };
-        let line = (draw >> 16) as u16 as usize * longest >> 16;
+        let line = ((draw >> 16) as u16 as usize * longest) >> 16;
         (line < segment.lines()).then_some(line)
     }
     fn after_position(&self, position: u64) -> Option<&Entry> {

@@ -371,7 +371,7 @@ impl Levels {
     }
 
     fn keep(&mut self, item: u64, compaction: &mut Compaction) {
-        let part = (u128::from(item) * compaction.parts.len() as u128 >> 64) as usize;
+        let part = ((u128::from(item) * compaction.parts.len() as u128) >> 64) as usize;
         push_exact(&mut compaction.parts[part], item);
         self.items += 1;
     }

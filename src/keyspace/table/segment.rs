@@ -202,7 +202,7 @@ impl Segment {
     }
     #[inline]
     pub(super) fn home(self, window: usize) -> usize {
-        window * self.homes() >> WINDOW_BITS
+        (window * self.homes()) >> WINDOW_BITS
     }
     /// The first window whose home is this bucket.
     pub(super) fn first_window(self, home: usize) -> usize {

@@ -94,6 +94,7 @@ typed!(Stream, stream, STREAM, |_| false);
 pub struct Note {
     events: SmallVec<[(Option<Class>, &'static str); 2]>,
     dirty: u64,
+    hidden: bool,
 }
 
 impl Note {
@@ -110,6 +111,11 @@ impl Note {
     /// The key changed, in so many places, as `rdb_changes_since_last_save` counts them; no event.
     pub fn changed(&mut self, places: u64) {
         self.dirty = self.dirty.max(places);
+    }
+    /// The change is bookkeeping: it counts and is logged, but WATCH, client-side caches and waiters do not see it
+    /// (what consumer groups remember).
+    pub fn hide(&mut self) {
+        self.hidden = true;
     }
     /// Whether anything was said.
     pub fn is_changed(&self) -> bool {
@@ -663,7 +669,10 @@ impl<'k> Txn<'k> {
     }
 
     fn settle_note<T: Typed>(&mut self, key: &[u8], hash: u64, note: Note) {
-        self.changed(key, hash, note.dirty);
+        self.changes.dirty += note.dirty;
+        if !note.hidden {
+            self.mark(key, hash);
+        }
         for (class, name) in note.events {
             self.event(class.unwrap_or(T::CLASS), name, key);
         }

@@ -77,6 +77,15 @@ impl StreamId {
         }
     }
 
+    /// The text of this id, without an allocation.
+    pub fn text(self) -> IdText {
+        let mut text = IdText { bytes: [0; 41], len: 0 };
+        text.push(itoa::Buffer::new().format(self.ms).as_bytes());
+        text.push(b"-");
+        text.push(itoa::Buffer::new().format(self.seq).as_bytes());
+        text
+    }
+
     /// The 16 bytes of this id as RDB files and radix trees hold it: both parts big-endian.
     pub fn to_bytes(self) -> [u8; 16] {
         (u128::from(self.ms) << 64 | u128::from(self.seq)).to_be_bytes()
@@ -86,6 +95,25 @@ impl StreamId {
     pub fn from_bytes(bytes: [u8; 16]) -> StreamId {
         let both = u128::from_be_bytes(bytes);
         StreamId { ms: (both >> 64) as u64, seq: both as u64 }
+    }
+}
+
+/// The text of an id: two numbers of up to 20 digits and a dash.
+#[derive(Clone, Copy)]
+pub struct IdText {
+    bytes: [u8; 41],
+    len: usize,
+}
+
+impl IdText {
+    fn push(&mut self, part: &[u8]) {
+        self.bytes[self.len..self.len + part.len()].copy_from_slice(part);
+        self.len += part.len();
+    }
+
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
@@ -195,5 +223,6 @@ mod tests {
         assert_eq!((StreamId::MAX.next(), StreamId::MIN.prev()), (None, None));
         assert_eq!(StreamId::from_bytes(id(7, 9).to_bytes()), id(7, 9));
         assert_eq!(id(1526919030474, 55).to_string(), "1526919030474-55");
+        assert_eq!(StreamId::MAX.text().as_bytes(), b"18446744073709551615-18446744073709551615");
     }
 }

@@ -17,7 +17,7 @@ mod range;
 mod tests;
 
 pub use block::Entry;
-pub use id::{NewId, StreamId};
+pub use id::{IdText, NewId, StreamId};
 pub use log::{AddError, BlockLimits, Log, Trim, TrimUntil};
 pub use range::{Range, RangeBack};
 

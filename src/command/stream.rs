@@ -1,6 +1,0 @@
-//! Stream commands.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

@@ -66,36 +66,6 @@ impl LongDouble {
         matches!(self.kind, Kind::Finite { .. })
     }
 
-    /// The sum, rounded to nearest even.
-    pub fn add(self, other: Self) -> Self {
-        let (Kind::Finite { mantissa: a, exponent: a_exp }, Kind::Finite { mantissa: b, exponent: b_exp }) =
-            (self.kind, other.kind)
-        else {
-            return self.add_special(other);
-        };
-        if a == 0 && b == 0 {
-            return LongDouble { negative: self.negative && other.negative, ..self };
-        }
-        // The one with the higher lowest bit goes to the top of 128 bits, minus one for the carry; zero goes anywhere.
-        let (big, small) = if b == 0 || (a != 0 && a_exp >= b_exp) {
-            ((self.negative, a, a_exp), (other.negative, b, b_exp))
-        } else {
-            ((other.negative, b, b_exp), (self.negative, a, a_exp))
-        };
-        let exponent = big.2 - 63;
-        let high = u128::from(big.1) << 63;
-        let (low, sticky) = align(small.1, small.2 - exponent);
-        if big.0 == small.0 {
-            return round(big.0, high + low, exponent, sticky);
-        }
-        match high.cmp(&low) {
-            std::cmp::Ordering::Equal if !sticky => LongDouble { negative: false, ..from_parts(0, EXPONENT_MIN) },
-            // Lost low bits make the difference a little smaller: borrow one and keep the rest as sticky.
-            std::cmp::Ordering::Greater => round(big.0, high - low - u128::from(sticky), exponent, sticky),
-            _ => round(small.0, low - high, exponent, sticky),
-        }
-    }
-
     /// The text Redis stores: 17 decimals, trailing zeros and a trailing point removed; no exponent ever.
     pub fn to_text(self) -> Vec<u8> {
         let (mantissa, exponent) = match self.kind {
@@ -133,6 +103,40 @@ impl LongDouble {
             }
             (Kind::Infinite, _) => self,
             _ => other,
+        }
+    }
+}
+
+impl std::ops::Add for LongDouble {
+    type Output = Self;
+
+    /// The sum, rounded to nearest even.
+    fn add(self, other: Self) -> Self {
+        let (Kind::Finite { mantissa: a, exponent: a_exp }, Kind::Finite { mantissa: b, exponent: b_exp }) =
+            (self.kind, other.kind)
+        else {
+            return self.add_special(other);
+        };
+        if a == 0 && b == 0 {
+            return LongDouble { negative: self.negative && other.negative, ..self };
+        }
+        // The one with the higher lowest bit goes to the top of 128 bits, minus one for the carry; zero goes anywhere.
+        let (big, small) = if b == 0 || (a != 0 && a_exp >= b_exp) {
+            ((self.negative, a, a_exp), (other.negative, b, b_exp))
+        } else {
+            ((other.negative, b, b_exp), (self.negative, a, a_exp))
+        };
+        let exponent = big.2 - 63;
+        let high = u128::from(big.1) << 63;
+        let (low, sticky) = align(small.1, small.2 - exponent);
+        if big.0 == small.0 {
+            return round(big.0, high + low, exponent, sticky);
+        }
+        match high.cmp(&low) {
+            std::cmp::Ordering::Equal if !sticky => LongDouble { negative: false, ..from_parts(0, EXPONENT_MIN) },
+            // Lost low bits make the difference a little smaller: borrow one and keep the rest as sticky.
+            std::cmp::Ordering::Greater => round(big.0, high - low - u128::from(sticky), exponent, sticky),
+            _ => round(small.0, low - high, exponent, sticky),
         }
     }
 }
@@ -238,7 +242,7 @@ fn scale_fast(negative: bool, number: u64, power: i64) -> LongDouble {
     // A numerator of 127 bits over at most 63 leaves a quotient of 64 or more; the remainder is the sticky bit.
     let shift = number.leading_zeros() as i64 + 63;
     let numerator = u128::from(number) << shift;
-    round(negative, numerator / fives, power - shift, numerator % fives != 0)
+    round(negative, numerator / fives, power - shift, !numerator.is_multiple_of(fives))
 }
 
 /// Long numerals: the same with big integers.
@@ -411,7 +415,7 @@ mod tests {
     fn sum(a: &str, b: &str) -> String {
         let a = LongDouble::parse(a.as_bytes()).expect("number");
         let b = LongDouble::parse(b.as_bytes()).expect("number");
-        String::from_utf8(a.add(b).to_text()).expect("ascii")
+        String::from_utf8((a + b).to_text()).expect("ascii")
     }
 
     /// Every line is an answer of a real server.

@@ -522,7 +522,7 @@ fn hincrbyfloat(ctx: &mut Ctx<'_, '_>) -> Result {
                 .ok_or(Error::Text("ERR hash value is not a float"))?,
             None => LongDouble::from_i64(0),
         };
-        let sum = old.add(increment);
+        let sum = old + increment;
         if !sum.is_finite() {
             return Err(Error::NanOrInfinity);
         }

@@ -596,7 +596,7 @@ fn incrbyfloat(ctx: &mut Ctx<'_, '_>) -> Result {
         Some(StrRef::Int(number)) => LongDouble::from_i64(number),
         Some(text) => LongDouble::parse(text.as_bytes(&mut itoa::Buffer::new())).ok_or(Error::NotFloat)?,
     };
-    let sum = old.add(LongDouble::parse(argv[2]).ok_or(Error::NotFloat)?);
+    let sum = old + LongDouble::parse(argv[2]).ok_or(Error::NotFloat)?;
     if !sum.is_finite() {
         return Err(Error::NanOrInfinity);
     }

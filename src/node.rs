@@ -4,6 +4,7 @@ use crate::acl::Acl;
 use crate::base::later::Later;
 use crate::base::rng::{Rng, secret_hex};
 use crate::base::time::Clock;
+use crate::client::Client;
 use crate::client::registry::Registry;
 use crate::config::Config;
 use crate::config::live::Apply;
@@ -12,7 +13,7 @@ use crate::keyspace::Keyspace;
 use crate::pubsub::PubSub;
 use crate::stats::Stats;
 use parking_lot::{Mutex, RwLock};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 /// CLIENT PAUSE.
@@ -37,7 +38,9 @@ pub struct Node {
     /// All clients.
     pub clients: Registry,
     /// Clients that run MONITOR.
-    pub monitors: RwLock<Vec<Arc<crate::client::Client>>>,
+    pub monitors: RwLock<Vec<Arc<Client>>>,
+    /// Whether there is one.
+    pub monitored: AtomicBool,
     /// Users.
     pub acl: Acl,
     /// Channels and patterns.
@@ -82,6 +85,7 @@ impl Node {
             log: effect::Log::default(),
             clients: Registry::default(),
             monitors: RwLock::default(),
+            monitored: AtomicBool::new(false),
             acl: Acl::default(),
             pubsub: PubSub::default(),
             stats: Stats::new(workers, commands),
@@ -101,6 +105,19 @@ impl Node {
     /// Dice for one command.
     pub fn rng(&self) -> Rng {
         Rng::from_seed(self.dice.fetch_add(1, Relaxed))
+    }
+
+    /// A client runs MONITOR from now on.
+    pub fn add_monitor(&self, client: &Arc<Client>) {
+        self.monitors.write().push(client.clone());
+        self.monitored.store(true, Relaxed);
+    }
+
+    /// A client runs MONITOR no more.
+    pub fn forget_monitor(&self, id: u64) {
+        let mut monitors = self.monitors.write();
+        monitors.retain(|m| m.id != id);
+        self.monitored.store(!monitors.is_empty(), Relaxed);
     }
 
     /// Whether a command is to wait now: until when.

@@ -9,6 +9,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+/// One moment on both scales. Later moments are made from it by [`Moment::at`], with a monotonic reading alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Monotonic nanoseconds.
+    pub ns: u64,
+    /// Unix nanoseconds at monotonic 0.
+    unix_ns_at_zero: u64,
+}
+
+impl Moment {
+    /// The moment of a monotonic reading.
+    #[inline]
+    pub fn at(self, ns: u64) -> Moment {
+        Moment { ns, ..self }
+    }
+    /// Unix milliseconds.
+    #[inline]
+    pub fn unix_ms(self) -> u64 {
+        self.unix_us() / 1000
+    }
+    /// Unix microseconds.
+    #[inline]
+    pub fn unix_us(self) -> u64 {
+        self.unix_ns_at_zero.wrapping_add(self.ns) / 1000
+    }
+}
+
 /// A source of time.
 #[derive(Clone, Debug)]
 pub struct Clock {
@@ -54,6 +81,12 @@ impl Clock {
             Source::Real { start, .. } => start.elapsed().as_micros() as u64,
             Source::Manual { monotonic_us, .. } => monotonic_us.load(Ordering::Relaxed),
         }
+    }
+
+    /// Now, on both scales.
+    pub fn moment(&self) -> Moment {
+        let ns = self.monotonic_ns();
+        Moment { ns, unix_ns_at_zero: (self.now_us() * 1000).wrapping_sub(ns) }
     }
 
     /// Nanoseconds since the clock was made; never goes back.

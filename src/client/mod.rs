@@ -8,6 +8,7 @@ pub mod outbox;
 pub mod registry;
 
 use crate::acl::User;
+use crate::base::time::Moment;
 use crate::resp::reply::Proto;
 use outbox::Mailbox;
 use parking_lot::{Mutex, RwLock};
@@ -310,6 +311,10 @@ pub struct Session {
     pub closing: bool,
     /// ASKING was the last command.
     pub asking: bool,
+    /// When the current request began: the end of the one before it in the same batch.
+    pub moment: Moment,
+    /// The name of the last command as it was sent, and its number: most requests repeat it.
+    pub last_name: ([u8; 16], u8, u16),
 }
 
 /// The flag of a session that WATCHes; `keyspace::watch` has the same shape.
@@ -331,6 +336,8 @@ impl Session {
             tracking: Box::default(),
             closing: false,
             asking: false,
+            moment: Moment::default(),
+            last_name: ([0; 16], 0, 0),
         }
     }
     /// Number of channels and patterns subscribed to, shard channels apart.

@@ -492,7 +492,7 @@ fn monitor(ctx: &mut Ctx<'_, '_>) -> Result {
     let client = &ctx.session.client;
     if !client.marks.any(Marks::MONITOR) {
         client.marks.set(Marks::MONITOR, true);
-        ctx.node.monitors.write().push(client.clone());
+        ctx.node.add_monitor(client);
     }
     ctx.reply.ok();
     Ok(Outcome::Done)

@@ -49,10 +49,10 @@ impl Engine {
     #[inline]
     pub(super) fn publish(&self, txn: &mut Txn<'_>, unit: Unit) -> Ready {
         let changes = txn.finish();
-        if changes.is_quiet() && unit.effects.is_empty() {
+        if changes.is_none() && unit.effects.is_empty() {
             return Ready::new();
         }
-        self.publish_changes(txn.is_logged(), changes, unit)
+        self.publish_changes(txn.is_logged(), *changes.unwrap_or_default(), unit)
     }
 
     fn publish_changes(&self, logged: bool, changes: Changes, unit: Unit) -> Ready {

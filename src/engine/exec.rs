@@ -16,8 +16,7 @@ use std::sync::atomic::Ordering::Relaxed;
 impl Engine {
     /// Runs one command of a client by itself.
     pub(super) fn run_single(&self, session: &mut Session, known: &Known, argv: Argv<'_>, reply: &mut Reply) -> Flow {
-        let started = self.node.clock.monotonic_ns();
-        let now_ms = self.node.clock.now_ms();
+        let now_ms = session.moment.unix_ms();
         let token = matches!(known.command.spec.keys, Keys::All).then(|| self.node.token.lock());
         let mut txn = match self.lock_for(known, argv, session.db, now_ms) {
             Ok(txn) => txn,
@@ -41,7 +40,7 @@ impl Engine {
         if !ready.is_empty() {
             self.serve_ready(ready);
         }
-        self.account(session, known, argv.all(), started, failed);
+        self.account(session, known, argv.all(), failed);
         flow
     }
 
@@ -127,10 +126,13 @@ impl Engine {
         }
     }
 
-    /// Counts one call: statistics, slow log, latency monitor.
-    pub(super) fn account(&self, session: &Session, known: &Known, argv: &[&[u8]], started_ns: u64, failed: bool) {
+    /// Counts one call, which began at the session's moment: statistics, slow log, latency monitor. The next one begins
+    /// now.
+    pub(super) fn account(&self, session: &mut Session, known: &Known, argv: &[&[u8]], failed: bool) {
         let node = &self.node;
-        let nanos = node.clock.monotonic_ns().saturating_sub(started_ns);
+        let now_ns = node.clock.monotonic_ns();
+        let nanos = now_ns.saturating_sub(session.moment.ns);
+        session.moment = session.moment.at(now_ns);
         let worker = node.stats.worker(session.client.worker);
         worker.commands.add(1);
         let count = &worker.by_command[known.index as usize];
@@ -168,6 +170,9 @@ impl Engine {
 
     /// Shows a request to the clients that run MONITOR.
     pub(super) fn feed_monitors(&self, session: &Session, known: &Known, argv: &[&[u8]]) {
+        if !self.node.monitored.load(Relaxed) {
+            return;
+        }
         let monitors = self.node.monitors.read();
         if monitors.is_empty() || known.command.spec.flags.any(Flags::SKIP_MONITOR.and(Flags::ADMIN)) {
             return;

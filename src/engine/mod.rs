@@ -15,13 +15,16 @@ pub mod multi;
 pub mod script;
 pub mod settings;
 
+use crate::base::hash::key_hash;
 use crate::client::{Marks, ReplyMode, Session};
 use crate::command::args::Argv;
 use crate::command::error::Error;
 use crate::command::{CommandTable, EngineOp, Known, Run};
 use crate::node::Node;
+use crate::resp::args::Args;
 use crate::resp::reply::Reply;
 use block::Parked;
+use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A node and the commands it knows.
@@ -68,7 +71,7 @@ impl Engine {
     }
 
     fn execute_inner(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply) -> Flow {
-        let known = match self.commands.resolve(argv.all()) {
+        let known = match self.resolve(session, argv) {
             Ok(known) => known,
             Err(error) => {
                 // An unauthenticated client must not learn which commands exist.
@@ -103,6 +106,41 @@ impl Engine {
         }
     }
 
+    /// Finds the command of a request; most requests repeat the last one's name.
+    #[inline]
+    fn resolve(&self, session: &mut Session, argv: Argv<'_>) -> Result<&Known, Error> {
+        let name = argv.at(0);
+        let (last, len, index) = &session.last_name;
+        if name.len() == *len as usize && name == &last[..name.len()] {
+            return Ok(self.commands.get(*index));
+        }
+        let known = self.commands.resolve(argv.all())?;
+        if known.command.subcommands.is_empty() && name.len() <= last.len() {
+            let mut bytes = [0; 16];
+            bytes[..name.len()].copy_from_slice(name);
+            session.last_name = (bytes, name.len() as u8, known.index);
+        }
+        Ok(known)
+    }
+
+    /// Brings the memory that the next requests will touch nearer: first the buckets of all their keys, then the
+    /// entries. Only requests of one key are looked at, and only shards that are free.
+    pub fn prefetch<'a>(&self, db: usize, requests: impl Iterator<Item = Args<'a>>) {
+        let keyspace = &self.node.keyspace;
+        let hashes: SmallVec<[u64; 64]> =
+            requests.filter(|args| args.len() > 1).map(|args| key_hash(args.get(1))).collect();
+        for &hash in &hashes {
+            if let Some(shard) = keyspace.try_lock(keyspace.shard_of(hash)) {
+                shard.dbs[db].table.prefetch_bucket(hash);
+            }
+        }
+        for &hash in &hashes {
+            if let Some(shard) = keyspace.try_lock(keyspace.shard_of(hash)) {
+                shard.dbs[db].table.prefetch_entry(hash);
+            }
+        }
+    }
+
     fn run_engine(
         &self,
         op: EngineOp,
@@ -111,7 +149,6 @@ impl Engine {
         argv: Argv<'_>,
         reply: &mut Reply,
     ) -> Flow {
-        let started = self.node.clock.monotonic_ns();
         self.feed_monitors(session, known, argv.all());
         let errors = self.node.stats.worker(session.client.worker).errors.get();
         match op {
@@ -122,13 +159,8 @@ impl Engine {
             EngineOp::Unwatch => self.unwatch(session, reply),
             EngineOp::Reset => self.reset(session, reply),
         }
-        self.account(
-            session,
-            known,
-            argv.all(),
-            started,
-            self.node.stats.worker(session.client.worker).errors.get() > errors,
-        );
+        let failed = self.node.stats.worker(session.client.worker).errors.get() > errors;
+        self.account(session, known, argv.all(), failed);
         Flow::Next
     }
 
@@ -164,7 +196,7 @@ impl Engine {
         self.unsubscribe_all(session);
         let client = &session.client;
         if client.marks.any(Marks::MONITOR) {
-            self.node.monitors.write().retain(|m| m.id != client.id);
+            self.node.forget_monitor(client.id);
         }
         self.node.clients.remove(client.id);
     }

@@ -113,7 +113,7 @@ impl Engine {
         self.unsubscribe_all(session);
         let client = session.client.clone();
         if client.marks.any(Marks::MONITOR) {
-            self.node.monitors.write().retain(|m| m.id != client.id);
+            self.node.forget_monitor(client.id);
         }
         self.node.pubsub.tracking.disable(&client);
         *session.tracking = Tracking::default();
@@ -199,7 +199,6 @@ impl Engine {
     ) {
         let slices: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
         let argv = Argv::new(&slices);
-        let started = self.node.clock.monotonic_ns();
         let mut failed = true;
         self.feed_monitors(session, known, &slices);
         match known.command.run {
@@ -222,6 +221,6 @@ impl Engine {
                 }
             }
         }
-        self.account(session, known, &slices, started, failed);
+        self.account(session, known, &slices, failed);
     }
 }

@@ -88,14 +88,4 @@ pub struct Changes {
     pub gone: Vec<Gone>,
     /// Keys that somebody waits for and that changed.
     pub ready: Vec<(u32, Box<[u8]>)>,
-    /// Number of changes, as `rdb_changes_since_last_save` counts them.
-    pub dirty: u64,
-}
-
-impl Changes {
-    /// Whether nothing has to be published, logged or served.
-    #[inline]
-    pub fn is_quiet(&self) -> bool {
-        self.events.is_empty() && self.modified.is_empty() && self.gone.is_empty() && self.ready.is_empty()
-    }
 }

@@ -146,8 +146,10 @@ pub struct Txn<'k> {
     pub no_stats: bool,
     /// Expired keys are absent but stay: the primary (or a pause) decides when they go.
     pub keep_expired: bool,
-    changes: Changes,
-    late: RefCell<Late>,
+    /// Allocated with the first thing to be said: reads, and writes that nobody listens to, say nothing.
+    changes: Option<Box<Changes>>,
+    dirty: u64,
+    late: RefCell<Option<Box<Late>>>,
 }
 
 impl<'k> Txn<'k> {
@@ -164,8 +166,9 @@ impl<'k> Txn<'k> {
             no_touch: false,
             no_stats: false,
             keep_expired: false,
-            changes: Changes::default(),
-            late: RefCell::default(),
+            changes: None,
+            dirty: 0,
+            late: RefCell::new(None),
         }
     }
 
@@ -355,6 +358,7 @@ impl<'k> Txn<'k> {
     fn found_expired(&self, key: &[u8]) {
         if !self.keep_expired {
             let mut late = self.late.borrow_mut();
+            let late = late.get_or_insert_default();
             let db = self.db as u32;
             if !late.expired.iter().any(|(d, k)| *d == db && **k == *key) {
                 late.expired.push((db, key.into()));
@@ -379,7 +383,7 @@ impl<'k> Txn<'k> {
             None => {
                 counters.misses.set(counters.misses.get() + 1);
                 if self.notify.any(Class::KEY_MISS) {
-                    self.late.borrow_mut().missed.push((self.db as u32, key.into()));
+                    self.late.borrow_mut().get_or_insert_default().missed.push((self.db as u32, key.into()));
                 }
             }
         }
@@ -481,7 +485,7 @@ impl<'k> Txn<'k> {
     /// Records that a key or fields went away, for the log.
     pub(super) fn gone(&mut self, key: &[u8], why: Why) {
         if self.log {
-            self.changes.gone.push(Gone { db: self.db as u32, key: key.into(), why });
+            self.changes.get_or_insert_default().gone.push(Gone { db: self.db as u32, key: key.into(), why });
         }
     }
 
@@ -493,13 +497,13 @@ impl<'k> Txn<'k> {
             shard.watch.mark(db, key);
         }
         if !shard.waiters.is_empty() && shard.waiters.waits(db, key) {
-            let ready = &mut self.changes.ready;
+            let ready = &mut self.changes.get_or_insert_default().ready;
             if !ready.iter().any(|(d, k)| *d == db && **k == *key) {
                 ready.push((db, key.into()));
             }
         }
         if self.tracking {
-            self.changes.modified.push((db, key.into()));
+            self.changes.get_or_insert_default().modified.push((db, key.into()));
         }
     }
 
@@ -507,13 +511,18 @@ impl<'k> Txn<'k> {
     #[inline]
     pub fn event(&mut self, class: Class, name: &'static str, key: &[u8]) {
         if self.notify.any(class) {
-            self.changes.events.push(Event { db: self.db as u32, class, name, key: key.into() });
+            self.changes.get_or_insert_default().events.push(Event {
+                db: self.db as u32,
+                class,
+                name,
+                key: key.into(),
+            });
         }
     }
 
     /// The key was changed by a write of this type: mark it and count `places` changes.
     fn changed(&mut self, key: &[u8], hash: u64, places: u64) {
-        self.changes.dirty += places;
+        self.dirty += places;
         self.mark(key, hash);
     }
 
@@ -726,7 +735,7 @@ impl<'k> Txn<'k> {
             let entry = Entry::new_str(key, &NewStr::Shared(bytes.into()), None);
             entry.mark_raw();
             self.put(key, hash, entry);
-            self.changes.dirty += places.saturating_sub(1);
+            self.dirty += places.saturating_sub(1);
             self.event(Class::NEW, "new", key);
             return Ok(result);
         };
@@ -792,15 +801,15 @@ impl<'k> Txn<'k> {
 
     /// Counts `places` changes that belong to no key (FLUSHALL, FUNCTION LOAD).
     pub fn count_dirty(&mut self, places: u64) {
-        self.changes.dirty += places;
+        self.dirty += places;
     }
     /// Counts everything changed since the count was `before` as so many changes (a RENAME moves one key, not three).
     pub fn recount_dirty(&mut self, before: u64, places: u64) {
-        self.changes.dirty = before + places;
+        self.dirty = before + places;
     }
     /// Changes counted so far.
     pub fn dirty(&self) -> u64 {
-        self.changes.dirty
+        self.dirty
     }
 
     /// Counts fields that expired.
@@ -856,7 +865,7 @@ impl<'k> Txn<'k> {
                     entry.is_some_and(|e| e.expiry().is_none_or(|at| at > now))
                 });
                 let ready = shard.waiters.keys_of(db as u32).filter(|k| part.table.get(key_hash(k), k).is_some());
-                self.changes.ready.extend(ready.map(|k| (db as u32, k.into())));
+                self.changes.get_or_insert_default().ready.extend(ready.map(|k| (db as u32, k.into())));
                 let number = part.cut_number;
                 let old = std::mem::replace(part, super::shard::Db::new(db as u32, now_ms));
                 part.cut_number = number;
@@ -866,7 +875,7 @@ impl<'k> Txn<'k> {
                 }
             }
         }
-        self.changes.dirty += removed as u64;
+        self.dirty += removed as u64;
         removed
     }
 
@@ -883,34 +892,40 @@ impl<'k> Txn<'k> {
                     dbs[db].table.get(hash, key).is_some() || dbs[other].table.get(hash, key).is_some()
                 });
                 let ready = shard.waiters.keys_of(db as u32).filter(|k| dbs[other].table.get(key_hash(k), k).is_some());
-                self.changes.ready.extend(ready.map(|k| (db as u32, k.into())));
+                self.changes.get_or_insert_default().ready.extend(ready.map(|k| (db as u32, k.into())));
             }
             shard.dbs.swap(a, b);
         }
-        self.changes.dirty += 1;
+        self.dirty += 1;
     }
 
     // ---- The end ----
 
     /// Settles what reads found and hands over everything that changed so far. The shards stay held.
-    pub fn finish(&mut self) -> Changes {
-        let late = self.late.take();
-        if !late.expired.is_empty() || !late.missed.is_empty() {
-            let db = self.db;
-            for (d, key) in late.expired {
-                self.db = d as usize;
-                self.settle(&key);
-            }
-            for (d, key) in late.missed {
-                self.db = d as usize;
-                self.event(Class::KEY_MISS, "keymiss", &key);
-            }
-            self.db = db;
+    #[inline]
+    pub fn finish(&mut self) -> Option<Box<Changes>> {
+        if let Some(late) = self.late.take() {
+            self.settle_late(*late);
         }
-        if self.changes.dirty > 0 {
-            self.keyspace.dirty.fetch_add(self.changes.dirty, Relaxed);
+        if self.dirty > 0 {
+            self.keyspace.dirty.fetch_add(self.dirty, Relaxed);
+            self.dirty = 0;
         }
-        std::mem::take(&mut self.changes)
+        self.changes.take()
+    }
+
+    #[cold]
+    fn settle_late(&mut self, late: Late) {
+        let db = self.db;
+        for (d, key) in late.expired {
+            self.db = d as usize;
+            self.settle(&key);
+        }
+        for (d, key) in late.missed {
+            self.db = d as usize;
+            self.event(Class::KEY_MISS, "keymiss", &key);
+        }
+        self.db = db;
     }
 }
 

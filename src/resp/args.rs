@@ -74,6 +74,12 @@ impl<'a> Args<'a> {
         (index < self.args.len()).then(|| self.get(index))
     }
 
+    /// Whether any argument has a buffer of its own.
+    #[inline]
+    pub fn has_shared(self) -> bool {
+        !self.owned.is_empty() && self.args.iter().any(|arg| arg.source == Source::Owned)
+    }
+
     /// The buffer of argument `index`, if it has one of its own: a big value that can be kept without copying.
     pub fn shared(self, index: usize) -> Option<&'a Bytes> {
         let arg = self.args.get(index)?;

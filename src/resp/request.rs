@@ -73,6 +73,8 @@ pub enum Step {
 pub struct Request {
     first: u32,
     count: u32,
+    /// Where in the buffer it ends.
+    pub end: usize,
     /// Its length on the wire, empty requests in front of it included: what a replica adds to its offset.
     pub wire_bytes: u64,
 }
@@ -283,6 +285,7 @@ impl Parser {
         let request = Request {
             first: done.first_arg as u32,
             count: (self.args.len() - done.first_arg) as u32,
+            end: self.at,
             wire_bytes: (self.at - done.start) as u64 + done.bytes_elsewhere,
         };
         *done = Unfinished {

@@ -11,7 +11,7 @@ use crate::engine::block::Parked;
 use crate::engine::{Engine, Flow};
 use crate::keyspace::waiters::GaveUp;
 use crate::resp::reply::Reply;
-use crate::resp::request::{Limits, Parser, Step};
+use crate::resp::request::{Limits, Parser, ProtocolError, Request, Step};
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 use std::cell::RefCell;
@@ -25,6 +25,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// Requests parsed, prefetched and run together.
+const BATCH_MAX: usize = 64;
 /// Bytes read at once.
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// A reply buffer that grew beyond this is given back after the turn.
@@ -243,13 +245,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
 
     fn run_requests(&mut self, input: &[u8], out: &mut Reply) -> Turn {
         let engine = self.engine.clone();
-        let result = loop {
-            let limits = Limits {
-                unauthenticated: self.session.user.is_none(),
-                bulk_len_max: engine.node.config.proto_max_bulk_len.get() as usize,
-            };
-            let request = match self.parser.next(input, &limits) {
-                Ok(Step::Request(request)) => request,
+        self.session.moment = engine.node.clock.moment();
+        let mut batch: SmallVec<[Request; BATCH_MAX]> = SmallVec::new();
+        let result = 'input: loop {
+            batch.clear();
+            let end = self.collect(&engine, input, &mut batch);
+            if batch.len() > 1 {
+                let keys = batch.iter().map(|r| self.parser.args(r, input));
+                engine.prefetch(self.session.db, keys);
+            }
+            for request in &batch {
+                match self.run_one(&engine, request, input, out) {
+                    Flow::Next => {}
+                    flow => {
+                        if !std::ptr::eq(request, &batch[batch.len() - 1]) {
+                            // What was parsed behind it is parsed again when it goes on.
+                            self.pending = input[request.end..].to_vec();
+                            self.parser = Parser::default();
+                            self.take_messages_into(out);
+                            return Turn::Flow(flow);
+                        }
+                        break 'input Turn::Flow(flow);
+                    }
+                }
+            }
+            match end {
+                Ok(Step::Request(_)) => {}
                 Ok(Step::NeedMore) => break Turn::Next,
                 Ok(Step::NeedBulk { start, len }) => {
                     let mut buffer = BytesMut::with_capacity(len.min(1 << 20));
@@ -257,6 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     self.big = Some(Big { buffer, len });
                     let consumed = self.parser.consumed();
                     self.pending = input[consumed..start].to_vec();
+                    self.take_messages_into(out);
                     return Turn::Next;
                 }
                 Err(error) => {
@@ -264,31 +286,64 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     self.session.closing = true;
                     break Turn::Flow(Flow::Close);
                 }
-            };
-            let args = self.parser.args(&request, input);
-            let list: SmallVec<[&[u8]; 16]> = args.iter().collect();
-            let big: SmallVec<[(usize, Bytes); 0]> =
-                (0..args.len()).filter_map(|i| args.shared(i).map(|b| (i, b.clone()))).collect();
-            let argv = Argv::with_big(&list, &big);
-            match run_guarded(&engine, &mut self.session, argv, out) {
-                Flow::Next => {}
-                Flow::Postponed(until_ms) => {
-                    self.postponed = Some(list.iter().map(|a| a.to_vec()).collect());
-                    break Turn::Flow(Flow::Postponed(until_ms));
-                }
-                flow => break Turn::Flow(flow),
             }
         };
         let consumed = self.parser.consumed();
         if consumed < input.len() {
             self.pending = input[consumed..].to_vec();
         }
+        self.take_messages_into(out);
+        result
+    }
+
+    /// Parses requests that can run together; returns what ended the collection.
+    fn collect(
+        &mut self,
+        engine: &Engine,
+        input: &[u8],
+        batch: &mut SmallVec<[Request; BATCH_MAX]>,
+    ) -> Result<Step, ProtocolError> {
+        let limits = Limits {
+            unauthenticated: self.session.user.is_none(),
+            bulk_len_max: engine.node.config.proto_max_bulk_len.get() as usize,
+        };
+        loop {
+            let step = self.parser.next(input, &limits);
+            let Ok(Step::Request(request)) = step else { return step };
+            batch.push(request);
+            // Before AUTH every request may change the limits; a request with a big argument runs by itself.
+            if batch.len() == BATCH_MAX || limits.unauthenticated || self.parser.args(&request, input).has_shared() {
+                return step;
+            }
+        }
+    }
+
+    fn run_one(&mut self, engine: &Engine, request: &Request, input: &[u8], out: &mut Reply) -> Flow {
+        let args = self.parser.args(request, input);
+        let mut list: SmallVec<[&[u8]; 8]> = SmallVec::new();
+        for index in 0..args.len() {
+            list.push(args.get(index));
+        }
+        let flow = if args.has_shared() {
+            let big: Vec<(usize, Bytes)> =
+                (0..args.len()).filter_map(|i| args.shared(i).map(|b| (i, b.clone()))).collect();
+            run_guarded(engine, &mut self.session, Argv::with_big(&list, &big), out)
+        } else {
+            run_guarded(engine, &mut self.session, Argv::new(&list), out)
+        };
+        if let Flow::Postponed(_) = flow {
+            self.postponed = Some(list.iter().map(|a| a.to_vec()).collect());
+        }
+        flow
+    }
+
+    /// Puts messages from elsewhere behind the replies produced so far.
+    fn take_messages_into(&self, out: &mut Reply) {
         if self.session.client.mailbox.is_rung() {
             let mut messages = Vec::new();
             self.session.client.mailbox.take(&mut messages);
             out.raw(&messages);
         }
-        result
     }
 
     /// Writes as much as the socket takes: ready(true) when all is out, ready(false) when the connection failed.
@@ -374,6 +429,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             let mut out = std::mem::take(&mut self.unsent);
             out.set_proto(self.session.proto);
             let engine = self.engine.clone();
+            self.session.moment = engine.node.clock.moment();
             let flow = run_guarded(&engine, &mut self.session, Argv::new(&list), &mut out);
             self.unsent = out;
             match flow {

@@ -678,7 +678,7 @@ impl<'k> Txn<'k> {
     }
 
     fn settle_note<T: Typed>(&mut self, key: &[u8], hash: u64, note: Note) {
-        self.changes.dirty += note.dirty;
+        self.dirty += note.dirty;
         if !note.hidden {
             self.mark(key, hash);
         }

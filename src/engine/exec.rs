@@ -1,6 +1,7 @@
 //! Lock, run, commit: one command under the locks of its keys.
 
 use super::commit::Unit;
+use super::redact::redact;
 use super::{Engine, Flow};
 use crate::client::{Marks, Session};
 use crate::command::args::Argv;
@@ -146,7 +147,7 @@ impl Engine {
         let latency_ms = node.config.latency_monitor_threshold.get();
         let micros = nanos / 1000;
         if threshold_us >= 0 && micros as i64 >= threshold_us && !known.command.spec.flags.has(Flags::SKIP_SLOWLOG) {
-            self.note_slow(session, argv, micros);
+            self.note_slow(session, known, argv, micros);
         }
         if latency_ms > 0 && (micros / 1000) as i64 >= latency_ms {
             let event = if known.command.spec.flags.has(Flags::FAST) { "fast-command" } else { "command" };
@@ -155,13 +156,13 @@ impl Engine {
     }
 
     #[cold]
-    fn note_slow(&self, session: &Session, argv: &[&[u8]], micros: u64) {
+    fn note_slow(&self, session: &Session, known: &Known, argv: &[&[u8]], micros: u64) {
         let node = &self.node;
         let slow = Slow {
             id: 0,
             at_s: node.clock.now_ms() / 1000,
             micros,
-            argv: shorten(argv),
+            argv: shorten(&redact(known, argv)),
             addr: session.client.addr.clone(),
             name: session.client.labels.read().name.clone(),
         };
@@ -180,7 +181,7 @@ impl Engine {
         let us = self.node.clock.now_us();
         let source = if session.client.marks.any(Marks::LUA) { "lua" } else { session.client.addr.as_str() };
         let mut line = format!("+{}.{:06} [{} {}]", us / 1_000_000, us % 1_000_000, session.db, source).into_bytes();
-        for arg in argv {
+        for arg in redact(known, argv).iter() {
             line.push(b' ');
             crate::base::bytes::push_quoted(&mut line, arg);
         }

@@ -12,6 +12,7 @@ pub mod exec;
 pub mod gate;
 pub mod maintain;
 pub mod multi;
+mod redact;
 pub mod script;
 pub mod settings;
 

@@ -30,6 +30,16 @@ const DIFFERENCES: &[Difference] = &[
         explains: |_, ours, theirs| says(ours, "ERR Syntax error in HELLO option") && says(theirs, "WRONGPASS"),
         reason: "since 7.2 the options are read to their end before the password is judged",
     },
+    Difference {
+        command: "OBJECT",
+        explains: |_, ours, theirs| is_text(ours, "listpack") && is_text(theirs, "quicklist"),
+        reason: "since 7.2 a short list is a listpack",
+    },
+    Difference {
+        command: "CONFIG",
+        explains: |command, _, _| command.get(2).is_some_and(|name| name.eq_ignore_ascii_case(b"maxmemory-samples")),
+        reason: "since 7.4 maxmemory-samples ends at 64",
+    },
 ];
 
 /// True when the two replies differ because the versions do.
@@ -42,6 +52,10 @@ pub fn known(command: &Command, ours: &Value, theirs: &Value) -> bool {
 
 fn is_error(value: &Value) -> bool {
     matches!(value, Value::Error(_))
+}
+
+fn is_text(value: &Value, text: &str) -> bool {
+    matches!(value, Value::Bulk(bytes) if bytes == text.as_bytes())
 }
 
 /// True for an error that starts with these words.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::time::{Duration, Instant};
 
 use crate::Family;
 use crate::compare::agree;
@@ -19,6 +20,10 @@ const ROUNDS: usize = 3;
 const SEQUENCES: u64 = 60;
 /// A report stops growing here; the first findings are what one repairs first.
 const FINDINGS: usize = 40;
+/// A reply that takes longer is taken for none.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Time for shrinking one sequence.
+const SHRINKING: Duration = Duration::from_secs(20);
 /// Requests in flight at once, so that pipelines are part of the test.
 const BATCH: usize = 12;
 
@@ -34,10 +39,10 @@ pub fn run(family: &Family, protocol: u8) {
     for number in 0..sequences {
         let mut sequence = generate(family, &grammar, first_seed.wrapping_add(number));
         let mismatch = loop {
-            sequence.retain(|command| !missing.contains(&command[0].to_ascii_uppercase()));
+            sequence.retain(|command| !missing.contains(&name(command)));
             match pair.play(&sequence) {
                 Some(mismatch) if mismatch.is_missing_command() => {
-                    missing.insert(mismatch.command[0].to_ascii_uppercase());
+                    missing.insert(name(&mismatch.command));
                 }
                 other => break other,
             }
@@ -174,10 +179,11 @@ impl Pair {
         sequence.truncate(mismatch.at + 1);
         mismatch = self.play(&sequence)?;
         sequence.truncate(mismatch.at + 1);
+        let deadline = Instant::now() + SHRINKING;
         let mut step = sequence.len() / 2;
         while step > 0 {
             let mut at = 0;
-            while at + step < sequence.len() {
+            while at + step < sequence.len() && Instant::now() < deadline {
                 let shorter: Vec<Command> = [&sequence[..at], &sequence[at + step..]].concat();
                 match self.play(&shorter).filter(|found| found.command == mismatch.command) {
                     Some(found) => {
@@ -216,7 +222,7 @@ impl Side {
             self.client = self.server.connect();
             self.configure();
         }
-        self.client = self.server.connect();
+        self.client = Client::with_patience(self.server.port(), PATIENCE).expect("the server accepts connections");
         self.client.run("FLUSHALL");
         if self.protocol == 3 {
             self.client.run("HELLO 3");
@@ -273,6 +279,11 @@ impl Side {
             cursor = next.clone();
         }
     }
+}
+
+/// The name of the command that the servers see.
+fn name(command: &Command) -> Vec<u8> {
+    command[usize::from(is_walk(command))].to_ascii_uppercase()
 }
 
 fn is_walk(command: &Command) -> bool {

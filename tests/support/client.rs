@@ -51,9 +51,14 @@ impl<T: Read + Write + Send> ReadWrite for T {}
 
 impl Client {
     pub fn tcp(port: u16) -> io::Result<Self> {
+        Self::with_patience(port, PATIENCE)
+    }
+
+    /// A connection that gives up on a reply after that time.
+    pub fn with_patience(port: u16, patience: Duration) -> io::Result<Self> {
         let socket = TcpStream::connect(("127.0.0.1", port))?;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(patience))?;
         Ok(Self::over(Box::new(socket)))
     }
 

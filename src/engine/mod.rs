@@ -116,7 +116,7 @@ impl Engine {
             return Ok(self.commands.get(*index));
         }
         let known = self.commands.resolve(argv.all())?;
-        if known.command.subcommands.is_empty() && name.len() <= last.len() {
+        if known.parent.is_none() && known.command.subcommands.is_empty() && name.len() <= last.len() {
             let mut bytes = [0; 16];
             bytes[..name.len()].copy_from_slice(name);
             session.last_name = (bytes, name.len() as u8, known.index);

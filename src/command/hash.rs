@@ -10,7 +10,7 @@ use super::Command;
 use super::ctx::{Ctx, Outcome, Result, reply_value};
 use super::error::Error;
 use super::sample::{Amount, amount, reply_random};
-use super::walk;
+use super::scan::{ScanOf, ScanOptions, parse_cursor, reply_no_step, reply_step};
 use crate::base::longdouble::LongDouble;
 use crate::keyspace::txn::Create;
 use crate::node::Node;
@@ -571,17 +571,17 @@ fn hrandfield(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn hscan(ctx: &mut Ctx<'_, '_>) -> Result {
-    let cursor = walk::cursor(ctx.args)?;
+    let cursor = parse_cursor(&ctx.args[2])?;
     let now_ms = ctx.now_ms();
     let Some(hash) = ctx.txn.read::<Hash>(&ctx.args[1])? else {
-        walk::reply_empty(ctx.reply);
+        reply_no_step(ctx.reply);
         return Ok(Outcome::Done);
     };
-    let options = walk::Options::parse(ctx.args, true)?;
-    walk::reply_step(ctx.reply, |reply| {
-        let mut count = 0;
+    let options = ScanOptions::parse(ctx.args.rest(3), ScanOf::Hash)?;
+    reply_step(ctx.reply, |reply| {
+        let (mut count, mut text) = (0, itoa::Buffer::new());
         let next = hash.scan(cursor, options.count, |field| {
-            if field.is_due(now_ms) || !options.wants(field.name) {
+            if field.is_due(now_ms) || !options.fits(field.name.to_bytes(&mut text)) {
                 return;
             }
             reply_value(reply, field.name);

@@ -34,7 +34,6 @@ pub mod stream;
 pub mod string;
 pub mod string_options;
 pub mod txn;
-mod walk;
 pub mod zset;
 
 use crate::spec::CommandSpec;

@@ -150,6 +150,22 @@ pub fn parse_cursor(text: &[u8]) -> Result<u64> {
     parse_u64_loose(text).ok_or(Error::Text("ERR invalid cursor"))
 }
 
+/// Replies with one step over a collection: `walk` writes the elements to the reply it is given and returns the next
+/// cursor and how many entries it wrote.
+pub fn reply_step(reply: &mut Reply, walk: impl FnOnce(&mut Reply) -> (u64, usize)) {
+    let mut elements = Reply::new(reply.proto());
+    let (next, count) = walk(&mut elements);
+    reply.array(2);
+    reply.bulk(itoa::Buffer::new().format(next).as_bytes());
+    reply.array(count);
+    reply.append(&mut elements);
+}
+
+/// Replies with the only step over a missing key.
+pub fn reply_no_step(reply: &mut Reply) {
+    reply_step(reply, |_| (0, 0));
+}
+
 fn scan(ctx: &mut Ctx<'_, '_>) -> Result {
     let cursor = parse_cursor(&ctx.args[1])?;
     let options = ScanOptions::parse(ctx.args.rest(2), ScanOf::Keys)?;

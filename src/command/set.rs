@@ -5,8 +5,9 @@ mod algebra;
 use super::Command;
 use super::ctx::{Ctx, Outcome, Result, reply_value};
 use super::error::Error;
+use super::sample;
 use super::sample::{amount, distinct_ranks, pick, reply_random};
-use super::{sample, walk};
+use super::scan::{ScanOf, ScanOptions, parse_cursor, reply_no_step, reply_step};
 use crate::base::num::parse_i64;
 use crate::keyspace::txn::Create;
 use crate::node::Node;
@@ -383,16 +384,16 @@ fn srandmember(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn sscan(ctx: &mut Ctx<'_, '_>) -> Result {
-    let cursor = walk::cursor(ctx.args)?;
+    let cursor = parse_cursor(&ctx.args[2])?;
     let Some(set) = ctx.txn.read::<Set>(&ctx.args[1])? else {
-        walk::reply_empty(ctx.reply);
+        reply_no_step(ctx.reply);
         return Ok(Outcome::Done);
     };
-    let options = walk::Options::parse(ctx.args, false)?;
-    walk::reply_step(ctx.reply, |reply| {
-        let mut count = 0;
+    let options = ScanOptions::parse(ctx.args.rest(3), ScanOf::Members)?;
+    reply_step(ctx.reply, |reply| {
+        let (mut count, mut text) = (0, itoa::Buffer::new());
         let next = set.scan(cursor, options.count, |member| {
-            if options.wants(member) {
+            if options.fits(member.to_bytes(&mut text)) {
                 reply_value(reply, member);
                 count += 1;
             }

@@ -9,7 +9,7 @@ use super::Command;
 use super::ctx::{Ctx, Outcome, Result, reply_value};
 use super::error::Error;
 use super::sample::{Amount, amount, reply_random};
-use super::walk;
+use super::scan::{ScanOf, ScanOptions, parse_cursor, reply_no_step, reply_step};
 use crate::base::num::{F64Text, parse_f64};
 use crate::keyspace::txn::Create;
 use crate::node::Node;
@@ -460,16 +460,16 @@ fn zrandmember(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn zscan(ctx: &mut Ctx<'_, '_>) -> Result {
-    let cursor = walk::cursor(ctx.args)?;
+    let cursor = parse_cursor(&ctx.args[2])?;
     let Some(zset) = ctx.txn.read::<ZSet>(&ctx.args[1])? else {
-        walk::reply_empty(ctx.reply);
+        reply_no_step(ctx.reply);
         return Ok(Outcome::Done);
     };
-    let options = walk::Options::parse(ctx.args, false)?;
-    walk::reply_step(ctx.reply, |reply| {
-        let mut count = 0;
+    let options = ScanOptions::parse(ctx.args.rest(3), ScanOf::Members)?;
+    reply_step(ctx.reply, |reply| {
+        let (mut count, mut text) = (0, itoa::Buffer::new());
         let next = zset.scan(cursor, options.count, |pair| {
-            if options.wants(pair.member) {
+            if options.fits(pair.member.to_bytes(&mut text)) {
                 reply_value(reply, pair.member);
                 reply.bulk(F64Text::new(pair.score).as_bytes());
                 count += 2;

@@ -16,7 +16,6 @@ pub const FAMILY: Family = Family {
         "2x PFCOUNT key+",
         "2x PFMERGE key key*",
         "SET key val",
-        "APPEND key val",
         "SETRANGE key 8 \\0",
         "PFDEBUG ENCODING key",
         "PFDEBUG DECODE key",

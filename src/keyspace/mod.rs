@@ -57,6 +57,8 @@ pub struct Keyspace {
     pub interest: Interest,
     /// Bytes that do not cause eviction.
     pub not_counted: memory::NotCounted,
+    /// Whether a cut runs.
+    pub cutting: AtomicBool,
     /// Changes since the last save.
     pub dirty: AtomicU64,
     /// Raised whenever names move between keys without a change to each (RENAME, SWAPDB): a walk over all keys that
@@ -85,6 +87,7 @@ impl Keyspace {
             namespace: Namespace::default(),
             interest: Interest { active_expire: AtomicBool::new(true), ..Interest::default() },
             not_counted: memory::NotCounted::default(),
+            cutting: AtomicBool::new(false),
             dirty: AtomicU64::new(0),
             names_moved: AtomicU64::new(0),
             later,

@@ -1,7 +1,7 @@
 //! One shard: its part of every database, with deadlines, waiters and watchers. Everything in it is read and changed
 //! under its one lock.
 
-use super::cut::PreImage;
+use super::cut::Running;
 use super::entry::Entry;
 use super::table::Table;
 use super::waiters::WaiterMap;
@@ -23,12 +23,21 @@ pub struct Db {
     pub volatile_fields: usize,
     /// The number this database had when the running cut began.
     pub cut_number: u32,
+    /// How far the running cut has walked this part; `None`: to the end, or there is no cut.
+    pub cut_position: Option<u64>,
 }
 
 impl Db {
     /// An empty database part.
     pub fn new(number: u32, now_ms: u64) -> Db {
-        Db { table: Table::new(), wheel: Wheel::new(now_ms), volatile: 0, volatile_fields: 0, cut_number: number }
+        Db {
+            table: Table::new(),
+            wheel: Wheel::new(now_ms),
+            volatile: 0,
+            volatile_fields: 0,
+            cut_number: number,
+            cut_position: None,
+        }
     }
 }
 
@@ -62,7 +71,7 @@ pub struct Shard {
     /// The epoch bit that new entries get. While no cut runs, every entry has it.
     pub epoch: bool,
     /// Where the old value of an entry goes before it is changed; only while a cut runs.
-    pub cut: Option<Arc<dyn PreImage>>,
+    pub cut: Option<Arc<Running>>,
 }
 
 impl Shard {

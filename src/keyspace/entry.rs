@@ -8,9 +8,8 @@
 //!             | header  | deadline?  | key length? | payload     | key ...... | text of a short string ... |
 //!                         if EXPIRY    if LONG_KEY   by type
 //!
-//!   header:   0         2              4        5               8
-//!             | key len | text len     | tag    | access word   |
-//!               u16       u16            u8       24 bits
+//!   header:   | key len | text len | access word | tag    |     one word, the lowest bits first
+//!               12 bits   14 bits    30 bits       8 bits
 //!   tag:      bits 0-2 what the payload is, then EXPIRY, EPOCH, RAW, LONG_KEY, LATE
 //! ```
 //!
@@ -24,7 +23,7 @@
 //! 16 bytes of key and 8 of value are 32 bytes, 16 and 200 are 224: size classes without slack. The block is always
 //! exactly as long as its header says, so its size need not be stored, and a string that grows in place is amortised by
 //! the allocator's classes (each is at least an eighth bigger than the one before). Deadlines are Unix time in
-//! milliseconds. A key of 64 KiB or more keeps its length in a word of its own.
+//! milliseconds. A key of 4 KiB or more keeps its length in a word of its own.
 //!
 //! This is one of the few files with `unsafe`: no safe type has this shape. All of it is behind total functions; the
 //! tests run them against a plain model.
@@ -60,11 +59,21 @@ const EXPIRY: u32 = 1 << 3;
 const EPOCH: u32 = 1 << 4;
 /// The string was changed in place.
 const RAW: u32 = 1 << 5;
-/// The length of the key does not fit 16 bits.
+/// The length of the key does not fit the header.
 const LONG_KEY: u32 = 1 << 6;
 /// The deadline was moved later since the timer wheel heard of it.
 const LATE: u32 = 1 << 7;
-const ACCESS_SHIFT: u32 = 8;
+
+/// The header: bits of the length of the key, of the text behind it, and of the access word; the tag is the rest.
+const KEY_LEN_BITS: u32 = 12;
+const TEXT_LEN_BITS: u32 = 14;
+/// Bits of the access word.
+pub const ACCESS_BITS: u32 = 30;
+const ACCESS_SHIFT: u32 = KEY_LEN_BITS + TEXT_LEN_BITS;
+const TAG_SHIFT: u32 = ACCESS_SHIFT + ACCESS_BITS;
+const KEY_LEN_MAX: usize = (1 << KEY_LEN_BITS) - 1;
+const TEXT_LEN_MAX: usize = (1 << TEXT_LEN_BITS) - 1;
+const ACCESS_MASK: u64 = (1 << ACCESS_BITS) - 1;
 
 /// Bytes of the payload, by what it is.
 const PAYLOAD_LEN: [u8; 8] = [8, 0, 8, 16, 16, 16, 16, 16];
@@ -80,7 +89,7 @@ const _: () = {
     fits::<ZSet>();
     fits::<Stream>();
     assert!(size_of::<Option<Entry>>() == 8);
-    assert!(SHARED_MIN <= u16::MAX as usize);
+    assert!(SHARED_MIN <= TEXT_LEN_MAX + 1 && TAG_SHIFT + 8 == u64::BITS);
 };
 
 /// One key with all that belongs to it; owns its block.
@@ -246,15 +255,16 @@ impl Entry {
         }
     }
 
-    /// The access word: 24 bits whose meaning is the eviction policy's.
+    /// The access word: [`ACCESS_BITS`] bits whose meaning is the eviction policy's.
     #[inline]
     pub fn access(&self) -> u32 {
-        self.meta() >> ACCESS_SHIFT
+        (self.header() >> ACCESS_SHIFT & ACCESS_MASK) as u32
     }
-    /// Sets the access word (24 bits).
+    /// Sets the access word.
     #[inline]
     pub fn set_access(&self, word: u32) {
-        self.set_meta(self.meta() & ((1 << ACCESS_SHIFT) - 1) | word << ACCESS_SHIFT);
+        let word = u64::from(word) & ACCESS_MASK;
+        self.set_header(self.header() & !(ACCESS_MASK << ACCESS_SHIFT) | word << ACCESS_SHIFT);
     }
 
     /// On which side of the running cut the entry is.
@@ -419,6 +429,7 @@ impl Entry {
         let old = self.meta();
         let fresh = Entry::block(old & WHAT, key, self.text_len(), self.expiry());
         fresh.set_meta(fresh.meta() & LONG_KEY | old & !LONG_KEY);
+        fresh.set_access(self.access());
         // SAFETY: both blocks have the same payload and text lengths; the value moves to the fresh block, and the old
         // block is given back without dropping it.
         unsafe {
@@ -451,7 +462,7 @@ impl Entry {
 
     /// A block with header, deadline and key written; payload and text are not.
     fn block(what: u32, key: &[u8], text_len: usize, expiry: Option<u64>) -> Entry {
-        let long = key.len() > u16::MAX as usize;
+        let long = key.len() > KEY_LEN_MAX;
         let mut meta = what;
         meta |= if expiry.is_some() { EXPIRY } else { 0 };
         meta |= if long { LONG_KEY } else { 0 };
@@ -462,9 +473,8 @@ impl Entry {
             let block = alloc::alloc(layout);
             let Some(block) = NonNull::new(block) else { handle_alloc_error(layout) };
             let entry = Entry(block);
-            entry.at(0).cast::<u16>().write(if long { 0 } else { key.len() as u16 });
-            entry.at(2).cast::<u16>().write(text_len as u16);
-            entry.set_meta(meta);
+            let key_len = if long { 0 } else { key.len() as u64 };
+            entry.set_header(key_len | (text_len as u64) << KEY_LEN_BITS | u64::from(meta) << TAG_SHIFT);
             if let Some(at) = expiry {
                 entry.at(HEADER_LEN).cast::<u64>().write(at);
             }
@@ -486,35 +496,41 @@ impl Entry {
         unsafe { self.0.as_ptr().add(offset) }
     }
 
-    /// Tag and access word.
+    #[inline]
+    fn header(&self) -> u64 {
+        // SAFETY: the header is always there.
+        unsafe { self.at(0).cast::<u64>().read() }
+    }
+    #[inline]
+    fn set_header(&self, header: u64) {
+        // SAFETY: the header is always there, and no reference into it is ever handed out.
+        unsafe { self.at(0).cast::<u64>().write(header) }
+    }
+
+    /// The tag.
     #[inline]
     fn meta(&self) -> u32 {
-        // SAFETY: the header is always there.
-        unsafe { self.at(4).cast::<u32>().read() }
+        (self.header() >> TAG_SHIFT) as u32
     }
     #[inline]
     fn set_meta(&self, meta: u32) {
-        // SAFETY: the header is always there, and no reference into it is ever handed out.
-        unsafe { self.at(4).cast::<u32>().write(meta) }
+        self.set_header(self.header() & ((1 << TAG_SHIFT) - 1) | u64::from(meta) << TAG_SHIFT);
     }
 
     #[inline]
     fn key_len(&self, meta: u32) -> usize {
-        // SAFETY: the header is always there; with LONG_KEY so is the word with the length.
-        unsafe {
-            if meta & LONG_KEY == 0 {
-                self.at(0).cast::<u16>().read().into()
-            } else {
-                self.at(long_key_offset(meta)).cast::<u64>().read() as usize
-            }
+        if meta & LONG_KEY == 0 {
+            self.header() as usize & KEY_LEN_MAX
+        } else {
+            // SAFETY: with LONG_KEY the word with the length is there.
+            unsafe { self.at(long_key_offset(meta)).cast::<u64>().read() as usize }
         }
     }
 
     /// Length of the text behind the key.
     #[inline]
     fn text_len(&self) -> usize {
-        // SAFETY: the header is always there.
-        unsafe { self.at(2).cast::<u16>().read().into() }
+        (self.header() >> KEY_LEN_BITS) as usize & TEXT_LEN_MAX
     }
 
     #[inline]
@@ -552,9 +568,9 @@ impl Entry {
     fn resize_text(&mut self, len: usize) {
         let (size, before) = (self.size(), self.text_len());
         self.reallocate(size, size - before + len);
+        self.set_header(self.header() & !((TEXT_LEN_MAX as u64) << KEY_LEN_BITS) | (len as u64) << KEY_LEN_BITS);
         // SAFETY: the block has room for `len` bytes of text by now, of which those from `before` on are new.
         unsafe {
-            self.at(2).cast::<u16>().write(len as u16);
             if len > before {
                 self.text_start().add(before).write_bytes(0, len - before);
             }

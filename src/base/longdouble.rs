@@ -61,6 +61,14 @@ impl LongDouble {
         round(value < 0, u128::from(value.unsigned_abs()), 0, false)
     }
 
+    /// The 64-bit mantissa, its top bit set, and the exponent of a power of ten within a double's range.
+    pub(super) fn power_of_ten(power: i64) -> (u64, i64) {
+        match scale_decimal(false, &[1], power).kind {
+            Kind::Finite { mantissa, exponent } => (mantissa, exponent),
+            _ => unreachable!("powers of ten up to 4932 are finite"),
+        }
+    }
+
     /// Neither infinite nor NaN.
     pub fn is_finite(self) -> bool {
         matches!(self.kind, Kind::Finite { .. })

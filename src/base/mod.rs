@@ -3,6 +3,7 @@
 pub mod alloc;
 pub mod bytes;
 pub mod glob;
+pub mod grisu;
 pub mod hash;
 pub mod later;
 pub mod longdouble;

@@ -2,8 +2,10 @@
 //!
 //! Integers are strict: one spelling per number, so that a string that parses can be stored as an integer and printed
 //! back as the same bytes. Doubles are read as C's `strtod` reads them (hexadecimal and `infinity` included) minus
-//! surrounding space and NaN, and printed with the fewest digits that read back as the same number, in the shape Redis
-//! 7.2 and later gives them. The 80-bit arithmetic of INCRBYFLOAT lives in [`super::longdouble`].
+//! surrounding space and NaN, and printed with few digits that read back as the same number ([`super::grisu`]), in the
+//! shape Redis 7.2 and later gives them. The 80-bit arithmetic of INCRBYFLOAT lives in [`super::longdouble`].
+
+use super::grisu::Digits;
 
 /// The longest text of an `i64`, sign included.
 pub const I64_TEXT_MAX: usize = 20;
@@ -85,7 +87,7 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
 }
 
 /// The text of a double as Redis replies it: `inf`, `-inf`, `nan`, whole numbers without a point, everything else with
-/// the fewest digits that read back equal (`0.1`, `1e+20`, `1.5e-7`).
+/// few digits that read back equal (`0.1`, `1e+20`, `1.5e-7`).
 #[derive(Clone, Copy)]
 pub struct F64Text {
     bytes: [u8; F64_TEXT_MAX],
@@ -131,8 +133,8 @@ impl F64Text {
     /// Lays out the shortest digits of a finite, non-zero value: plain digits while few zeros are missing behind them,
     /// a point while few zeros are missing before them, else the scientific form.
     fn shortest(&mut self, value: f64) {
-        let (digits, count, exponent) = shortest_digits(value.abs());
-        let digits = &digits[..count];
+        let found = Digits::of(value.abs());
+        let (digits, count, exponent) = (found.as_bytes(), found.as_bytes().len(), found.exponent);
         // The power of ten of the first digit, without its sign, as the original judges it.
         let leading = (exponent + count as i32 - 1).unsigned_abs() as usize;
         if value < 0.0 {
@@ -367,35 +369,6 @@ fn fold_digits(digits: &[u8]) -> Option<u64> {
 
 fn digit_of(byte: u8) -> Option<u8> {
     byte.is_ascii_digit().then(|| byte - b'0')
-}
-
-/// The shortest digits of a finite positive double, how many they are, and the power of ten of the last one.
-fn shortest_digits(value: f64) -> ([u8; 24], usize, i32) {
-    let mut buffer = ryu::Buffer::new();
-    let text = buffer.format_finite(value).as_bytes();
-    let mut digits = [0u8; 24];
-    let (mut count, mut exponent, mut point) = (0, 0i32, false);
-    for (at, byte) in text.iter().enumerate() {
-        match byte {
-            b'.' => point = true,
-            b'e' => {
-                exponent += parse_exponent(&text[at + 1..]).unwrap_or(0) as i32;
-                break;
-            }
-            digit => {
-                exponent -= i32::from(point);
-                if count > 0 || *digit != b'0' {
-                    digits[count] = *digit;
-                    count += 1;
-                }
-            }
-        }
-    }
-    while count > 1 && digits[count - 1] == b'0' {
-        count -= 1;
-        exponent += 1;
-    }
-    (digits, count, exponent)
 }
 
 #[cfg(test)]

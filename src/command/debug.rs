@@ -39,6 +39,14 @@ type Handler = fn(&mut Ctx<'_, '_>) -> Result;
 /// Word, number of arguments after it (at least, at most), handler, form and text of HELP.
 const TABLE: &[(&str, usize, usize, Handler, &str, &str)] = &[
     ("CHANGE-REPL-ID", 0, 0, ok, "CHANGE-REPL-ID", "Change the replication IDs of the instance."),
+    (
+        "CONFIG-REWRITE-FORCE-ALL",
+        0,
+        0,
+        rewrite_all,
+        "CONFIG-REWRITE-FORCE-ALL",
+        "Like CONFIG REWRITE but writes all configuration options, including\nkeywords not listed in original configuration file or default values.",
+    ),
     ("DIGEST", 0, 0, dataset_digest, "DIGEST", "Output a hex signature representing the current DB content."),
     (
         "DIGEST-VALUE",
@@ -113,6 +121,11 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result {
 fn ok(ctx: &mut Ctx<'_, '_>) -> Result {
     ctx.reply.ok();
     Ok(Outcome::Done)
+}
+
+fn rewrite_all(ctx: &mut Ctx<'_, '_>) -> Result {
+    super::config::rewrite_file(ctx.node, true)?;
+    ok(ctx)
 }
 
 fn help(ctx: &mut Ctx<'_, '_>) -> Result {

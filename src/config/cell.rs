@@ -23,7 +23,7 @@ pub trait Cell: Sync {
     fn lines(&self, row: &Row) -> Vec<Line> {
         let value = self.text(row);
         let forced = value != row.default.as_bytes();
-        vec![Line { text: [row.name.as_bytes(), b" ", &value].concat(), forced }]
+        vec![Line { text: [row.redis_name().as_bytes(), b" ", &value].concat(), forced }]
     }
 }
 
@@ -84,7 +84,7 @@ impl Cell for Num {
     fn lines(&self, row: &Row) -> Vec<Line> {
         let value = number::print_short(self.get(), row.kind);
         let default = number::parse(row.default.as_bytes(), row.kind).unwrap_or_default();
-        vec![Line { text: format!("{} {value}", row.name).into_bytes(), forced: self.get() != default }]
+        vec![Line { text: format!("{} {value}", row.redis_name()).into_bytes(), forced: self.get() != default }]
     }
 }
 
@@ -225,7 +225,7 @@ impl Cell for Text {
         if value.is_empty() && matches!(row.kind, Kind::Text { empty_is_unset: true }) {
             return Vec::new();
         }
-        let text = [row.name.as_bytes(), b" ", &bytes::quoted(&value)].concat();
+        let text = [row.redis_name().as_bytes(), b" ", &bytes::quoted(&value)].concat();
         vec![Line { text, forced: *value != *row.default.as_bytes() }]
     }
 }

@@ -78,7 +78,7 @@ pub fn get(config: &Config, patterns: &[&[u8]]) -> Vec<(Vec<u8>, Vec<u8>)> {
             continue;
         }
         for entry in TABLE.iter().filter(|entry| !entry.row.hidden) {
-            let names = [Some(entry.row.name), entry.row.alias];
+            let names = [Some(entry.row.name).filter(|_| !entry.row.ours), entry.row.alias];
             let fits = names.into_iter().flatten().filter(|name| glob::matches_nocase(pattern, name.as_bytes()));
             fits.for_each(|name| add(name.as_bytes(), entry));
         }

@@ -24,6 +24,9 @@ pub struct Row {
     pub protected: bool,
     /// CONFIG SET refuses it while data is being loaded.
     pub deny_while_loading: bool,
+    /// Its first name is ours and Redis knows it by its alias: patterns and CONFIG REWRITE use that, so that tools and
+    /// files go on working with Redis.
+    pub ours: bool,
     /// Takes several words.
     pub many: bool,
     /// Its hook runs even when the value stays the same (a file it names may have changed).
@@ -192,6 +195,7 @@ impl Row {
             hidden: false,
             protected: false,
             deny_while_loading: false,
+            ours: false,
             many: false,
             volatile: false,
             hook: Hook::None,
@@ -228,6 +232,19 @@ impl Row {
     /// Not while loading.
     pub const fn deny_while_loading(self) -> Row {
         Row { deny_while_loading: true, ..self }
+    }
+
+    /// A name of ours for something that Redis calls by the alias.
+    pub const fn ours(self) -> Row {
+        Row { ours: true, ..self }
+    }
+
+    /// The name that Redis knows.
+    pub const fn redis_name(&self) -> &'static str {
+        match self.alias {
+            Some(alias) if self.ours => alias,
+            _ => self.name,
+        }
     }
 
     /// A set of words.

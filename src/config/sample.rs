@@ -41,7 +41,9 @@ fn directive(entry: &Entry, config: &Config) -> String {
     let set = !entry.row.default.is_empty();
     for line in &lines {
         let mark = if set { "" } else { "# " };
-        out.push_str(&format!("{mark}{}\n", String::from_utf8_lossy(&line.text)));
+        let text = String::from_utf8_lossy(&line.text);
+        let text = text.replacen(entry.row.redis_name(), entry.row.name, 1);
+        out.push_str(&format!("{mark}{text}\n"));
     }
     if lines.is_empty() {
         out.push_str(&format!("# {} \"\"\n", entry.row.name));

@@ -293,7 +293,7 @@ impl Cell for EventClasses {
     }
 
     fn lines(&self, row: &Row) -> Vec<Line> {
-        let text = [row.name.as_bytes(), b" ", &bytes::quoted(&self.text(row))].concat();
+        let text = [row.redis_name().as_bytes(), b" ", &bytes::quoted(&self.text(row))].concat();
         vec![Line { text, forced: self.bits() != 0 }]
     }
 }
@@ -329,7 +329,7 @@ impl Cell for Bind {
         let value = self.text(row);
         let forced = value != row.default.as_bytes();
         let shown = if value.is_empty() { &b"\"\""[..] } else { &value };
-        vec![Line { text: [row.name.as_bytes(), b" ", shown].concat(), forced }]
+        vec![Line { text: [row.redis_name().as_bytes(), b" ", shown].concat(), forced }]
     }
 }
 
@@ -365,7 +365,7 @@ impl Cell for Percentiles {
         let value = self.text(row);
         let forced = value != row.default.as_bytes();
         let shown = if value.is_empty() { &b"\"\""[..] } else { &value };
-        vec![Line { text: [row.name.as_bytes(), b" ", shown].concat(), forced }]
+        vec![Line { text: [row.redis_name().as_bytes(), b" ", shown].concat(), forced }]
     }
 }
 

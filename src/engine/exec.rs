@@ -136,6 +136,7 @@ impl Engine {
         session.moment = session.moment.at(now_ns);
         let worker = node.stats.worker(session.client.worker);
         worker.commands.add(1);
+        worker.command_max.raise(nanos);
         let count = &worker.by_command[known.index as usize];
         count.calls.add(1);
         count.nanos.add(nanos);

@@ -250,6 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let result = 'input: loop {
             batch.clear();
             let end = self.collect(&engine, input, &mut batch);
+            engine.node.stats.worker(self.session.client.worker).batch_max.raise(batch.len() as u64);
             if batch.len() > 1 {
                 let keys = batch.iter().map(|r| self.parser.args(r, input));
                 engine.prefetch(self.session.db, keys);

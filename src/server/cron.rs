@@ -48,6 +48,7 @@ pub async fn tick(engine: Arc<Engine>) {
         let took_ns = node.clock.monotonic_ns().saturating_sub(started_ns);
         node.stats.ticks[0].fetch_add(1, Relaxed);
         node.stats.ticks[1].fetch_add(took_ns, Relaxed);
+        node.stats.ticks[2].fetch_max(took_ns, Relaxed);
     }
 }
 

@@ -87,7 +87,7 @@ impl Apply for Settings {
             }
             Hook::OomScore => self.oom.apply(config).map_err(|error| {
                 tracing::warn!("Unable to write oom_score_adj: {}", start::reason(&error));
-                "Failed to apply new oom_score_adj configuration, check server logs.".into()
+                "Failed to set current oom_score_adj. Check server logs.".into()
             }),
         };
         if matches!(hook, Hook::Port | Hook::Bind) {

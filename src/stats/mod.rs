@@ -21,6 +21,13 @@ impl Count {
     pub fn add(&self, n: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
+    /// Keeps the largest value. Only its worker may.
+    #[inline]
+    pub fn raise(&self, n: u64) {
+        if n > self.0.load(Relaxed) {
+            self.0.store(n, Relaxed);
+        }
+    }
     /// Its value.
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
@@ -63,6 +70,10 @@ pub struct Worker {
     pub writes: Count,
     /// Error replies.
     pub errors: Count,
+    /// The most requests run in one go.
+    pub batch_max: Count,
+    /// The longest command in nanoseconds.
+    pub command_max: Count,
     /// Per command, by its number.
     pub by_command: Box<[CommandCount]>,
 }
@@ -82,8 +93,8 @@ pub struct Stats {
     pub evicted_clients: AtomicU64,
     /// Bytes in use when the server was ready to accept.
     pub startup_bytes: AtomicU64,
-    /// Turns of the housekeeping, and the nanoseconds they took.
-    pub ticks: [AtomicU64; 2],
+    /// Turns of the housekeeping, the nanoseconds they took, and the longest.
+    pub ticks: [AtomicU64; 3],
     /// Means over the last samples.
     pub rates: rate::Rates,
     /// The slow log.
@@ -103,6 +114,8 @@ impl Stats {
             reads: Count::default(),
             writes: Count::default(),
             errors: Count::default(),
+            batch_max: Count::default(),
+            command_max: Count::default(),
             by_command: (0..commands).map(|_| CommandCount::default()).collect(),
         };
         Stats {
@@ -168,6 +181,7 @@ impl Stats {
             for c in [&w.commands, &w.connections, &w.net_in, &w.net_out, &w.reads, &w.writes, &w.errors] {
                 c.reset();
             }
+            [&w.batch_max, &w.command_max].into_iter().for_each(Count::reset);
             for c in &w.by_command {
                 [&c.calls, &c.nanos, &c.rejected, &c.failed].into_iter().for_each(Count::reset);
                 c.histogram.reset();

@@ -17,6 +17,7 @@ use crate::keyspace::Txn;
 use crate::keyspace::shard::Shard;
 use crate::node::Node;
 use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group, Keys};
+use crate::stats::Worker;
 use crate::stats::rate::Metric;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
@@ -514,8 +515,15 @@ fn keyspace(view: &View<'_>, page: &mut Page) {
 }
 
 fn debug(view: &View<'_>, page: &mut Page) {
-    page.field("eventloop_duration_aof_sum", 0);
-    page.field("eventloop_duration_cron_sum", view.node.stats.ticks[1].load(Relaxed) / 1000);
+    let stats = &view.node.stats;
+    let most = |of: fn(&Worker) -> u64| stats.workers().map(of).max().unwrap_or(0);
+    let [_, ticks_ns, tick_max_ns] = stats.ticks.each_ref().map(|n| n.load(Relaxed));
+    page.fields(&[
+        ("eventloop_duration_aof_sum", 0),
+        ("eventloop_duration_cron_sum", ticks_ns / 1000),
+        ("eventloop_duration_max", most(|worker| worker.command_max.get()).max(tick_max_ns) / 1000),
+        ("eventloop_cmd_per_cycle_max", most(|worker| worker.batch_max.get())),
+    ]);
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ macro_rules! process {
         pidfile: Text = unset("pidfile").immutable();
         /// Worker threads, each with its own event loop; a connection stays on one of them and its commands run
         /// there. 0 is one per core. Redis' name `io-threads` means the same directive.
-        worker_threads: Num = int("worker-threads", 0, 128, "0").alias("io-threads").immutable();
+        worker_threads: Num = int("worker-threads", 0, 128, "0").alias("io-threads").ours().immutable();
         /// Kept for files written for Redis: a worker always reads for its own connections.
         io_threads_do_reads: Flag = flag("io-threads-do-reads", "no").immutable().waits();
         /// Number of logical databases; SELECT takes 0 up to one less.

@@ -46,6 +46,13 @@ const DIFFERENCES: &[Difference] = &[
         reason: "since 7.2 the error names the command",
     },
     Difference {
+        command: "XADD",
+        explains: |_, ours, theirs| {
+            says(ours, "ERR The ID specified in XADD") && says(theirs, "ERR Elements are too large to be stored")
+        },
+        reason: "since 7.2 an ID with an automatic sequence number beyond the last says what is wrong",
+    },
+    Difference {
         command: "XINFO",
         explains: |_, ours, theirs| without_consumers(ours) == without_consumers(theirs),
         reason: "since 7.2 a consumer exists once it has asked, even when there was nothing to read",

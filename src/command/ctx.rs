@@ -114,7 +114,7 @@ impl Ctx<'_, '_> {
         if !self.txn.is_logged() {
             return;
         }
-        let effect = Effect::new(self.txn.db() as u32, argv);
+        let effect = Effect::new(self.session.db as u32, argv);
         match &mut self.rewrite {
             Rewrite::As(effects) => effects.push(effect),
             rewrite => *rewrite = Rewrite::As(vec![effect]),

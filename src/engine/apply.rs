@@ -42,7 +42,7 @@ impl<'e> Apply<'e> {
         let args = Argv::new(argv);
         let now_ms = self.engine.node.clock.now_ms();
         let mut txn = self.engine.lock_for(known, args, self.session.db, now_ms).map_err(|e| failed(&e.wire()))?;
-        txn.keep_expired = true;
+        txn.ignore_deadlines = true;
         let mut reply = Reply::new(Proto::Resp2);
         let mut unit = Unit::default();
         self.engine.call(&mut txn, &mut self.session, known, args, &mut reply, Origin::Log, &mut unit);

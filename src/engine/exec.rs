@@ -98,6 +98,7 @@ impl Engine {
         };
         let mark = reply.mark();
         let dirty = txn.dirty();
+        let db = txn.db();
         let mut ctx = Ctx {
             args: argv,
             txn,
@@ -110,6 +111,8 @@ impl Engine {
         };
         let result = handler(&mut ctx);
         let rewrite = std::mem::take(&mut ctx.rewrite);
+        // A handler may have looked at another database (MOVE, COPY); its request belongs to its own.
+        txn.select(db);
         if txn.is_logged() {
             unit.add(txn, known, argv, rewrite, txn.dirty() > dirty);
         }

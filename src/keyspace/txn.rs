@@ -146,6 +146,8 @@ pub struct Txn<'k> {
     pub no_stats: bool,
     /// Expired keys are absent but stay: the primary (or a pause) decides when they go.
     pub keep_expired: bool,
+    /// Expired keys are there until a command says otherwise: a log is read back, and it has their ends.
+    pub ignore_deadlines: bool,
     /// Allocated with the first thing to be said: reads, and writes that nobody listens to, say nothing.
     changes: Option<Box<Changes>>,
     dirty: u64,
@@ -166,6 +168,7 @@ impl<'k> Txn<'k> {
             no_touch: false,
             no_stats: false,
             keep_expired: false,
+            ignore_deadlines: false,
             changes: None,
             dirty: 0,
             late: RefCell::new(None),
@@ -347,6 +350,7 @@ impl<'k> Txn<'k> {
         let entry = self.shard(hash).dbs[self.db].table.get(hash, key)?;
         if let Some(at) = entry.expiry()
             && at <= self.now_ms
+            && !self.ignore_deadlines
         {
             self.found_expired(key);
             return None;
@@ -450,7 +454,7 @@ impl<'k> Txn<'k> {
             let entry = self.shard(hash).dbs[db].table.get(hash, key);
             entry.and_then(Entry::expiry).is_some_and(|at| at <= now_ms)
         };
-        if expired {
+        if expired && !self.ignore_deadlines {
             self.expire(key);
         }
         hash

@@ -362,7 +362,7 @@ impl<'a> Query<'a> {
                 with_scores = true;
             } else if words.word_with("LIMIT", 2) {
                 limit = Some((words.int()?, words.int()?));
-            } else if said.reverse.is_none() && words.word("REV") {
+            } else if reverse.is_none() && words.word("REV") {
                 reverse = Some(true);
             } else if by.is_none() && words.word("BYLEX") {
                 by = Some(By::Lex);

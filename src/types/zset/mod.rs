@@ -269,8 +269,14 @@ impl ZSet {
         self.ranks_between(|_, score| range.is_after(score), |_, score| range.ends_after(score))
     }
 
-    /// The ranks of the members in an interval of names; all members should have one score.
+    /// The ranks of the members in an interval of names; all members should have one score. If they have not, no answer is
+    /// right, but Redis gives none when the ends lie outside, and so do we.
     pub fn ranks_by_lex(&self, range: &LexRange<'_>) -> Range<usize> {
+        let (mut first, mut last) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let Some((low, high)) = self.at(0).zip(self.at(self.len().saturating_sub(1))) else { return 0..0 };
+        if range.is_after(high.member.to_bytes(&mut last)) || !range.ends_after(low.member.to_bytes(&mut first)) {
+            return 0..0;
+        }
         self.ranks_between(|member, _| range.is_after(member), |member, _| range.ends_after(member))
     }
 

@@ -237,17 +237,23 @@ impl CommandTable {
     }
 }
 
+/// As much of a word as an error shows: it ends at a NUL, as texts do in C.
+fn shown(word: &[u8], room: usize) -> &[u8] {
+    let end = word.iter().position(|byte| *byte == 0).unwrap_or(word.len());
+    &word[..end.min(room)]
+}
+
 /// The error for a command that does not exist, with the beginning of its arguments.
 fn unknown(argv: &[&[u8]]) -> Error {
     let mut text = b"ERR unknown command '".to_vec();
-    text.extend_from_slice(&argv[0][..argv[0].len().min(128)]);
+    text.extend_from_slice(shown(argv[0], 128));
     text.extend_from_slice(b"', with args beginning with: ");
     let mut room = 128usize;
     for arg in &argv[1..] {
         if room == 0 {
             break;
         }
-        let shown = &arg[..arg.len().min(room)];
+        let shown = shown(arg, room);
         text.push(b'\'');
         text.extend_from_slice(shown);
         text.extend_from_slice(b"' ");

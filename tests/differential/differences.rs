@@ -121,7 +121,7 @@ fn same_numbers(ours: &Value, theirs: &Value) -> bool {
 
 fn same_number(ours: &str, theirs: &str) -> bool {
     theirs.len() > 16
-        && ours.len() < theirs.len()
+        && ours.len() <= theirs.len()
         && matches!((ours.parse::<f64>(), theirs.parse::<f64>()), (Ok(a), Ok(b)) if a == b)
 }
 

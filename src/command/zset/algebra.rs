@@ -354,7 +354,7 @@ impl<'a, 't> Request<'a, 't> {
             let member = pair.member.to_bytes(&mut text);
             let start = number_or_zero(pair.score * weight);
             let score = others.iter().try_fold(start, |sum, (other, weight)| {
-                Some(self.aggregate.combine(sum, number_or_zero(other.score(member)? * weight)))
+                Some(self.aggregate.combine(sum, other.score(member)? * weight))
             });
             if score.is_some_and(|score| !each(member, score)) {
                 return;
@@ -391,11 +391,14 @@ fn zdiff(ctx: &mut Ctx<'_, '_>) -> Result {
     reply_result(ctx, Operation::Diff, "zdiff")
 }
 
+/// A result that is only shown is never a listpack: that would turn -0 into 0.
+const UNPACKED: ZSetLimits = ZSetLimits { listpack_entries: 0, listpack_value: 0 };
+
 fn reply_result(ctx: &mut Ctx<'_, '_>, operation: Operation, command: &str) -> Result {
     let takes = Takes { weights: operation != Operation::Diff, scores: true, limit: false };
     let request = Request::parse(ctx.txn, ctx.args, 1, takes, command)?;
     let with_scores = request.with_scores;
-    let result = request.run(operation, &limits(ctx.node));
+    let result = request.run(operation, &UNPACKED);
     let reply = &mut *ctx.reply;
     let paired = is_paired(reply);
     reply.array(if with_scores && !paired { 2 * result.len() } else { result.len() });

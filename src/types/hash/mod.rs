@@ -535,4 +535,16 @@ mod tests {
             }
         }
     }
+
+    /// Redis 7.0 takes about 104 bytes per field of this size, the budget is 0.6 of it.
+    #[test]
+    fn a_big_hash_stays_within_its_budget() {
+        let mut hash = Hash::new();
+        for i in 0..100_000 {
+            let (name, value) = (format!("field:{i:010}"), format!("{i:08}"));
+            hash.set(name.as_bytes(), value.as_bytes(), Deadline::None, &HashLimits::default());
+        }
+        let per_field = hash.heap_bytes() as f64 / 100_000.0;
+        assert!(per_field < 40.0, "{per_field} bytes per field of 16 and value of 8");
+    }
 }

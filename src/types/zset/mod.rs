@@ -566,4 +566,16 @@ mod tests {
             }
         }
     }
+
+    /// Redis 7.0 takes about 125 bytes per member of this size, the budget is 0.6 of it.
+    #[test]
+    fn a_big_sorted_set_stays_within_its_budget() {
+        let mut dice = dice(1);
+        let mut zset = ZSet::new();
+        for i in 0..100_000 {
+            zset.set(format!("member:{i:09}").as_bytes(), dice.unit_f64(), &LIMITS);
+        }
+        let per_member = zset.heap_bytes() as f64 / 100_000.0;
+        assert!(per_member < 66.0, "{per_member} bytes per member of 16");
+    }
 }

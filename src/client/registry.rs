@@ -1,6 +1,6 @@
 //! All clients: looked up by id, listed, killed.
 
-use super::{Client, Peer};
+use super::{Client, Marks, Peer};
 use crate::resp::reply::Proto;
 use dashmap::DashMap;
 use std::sync::Arc;
@@ -41,9 +41,10 @@ impl Registry {
     pub fn is_empty(&self) -> bool {
         self.clients.is_empty()
     }
-    /// All clients, by id.
+    /// All clients, by id, but for those that have been killed and are on their way out.
     pub fn all(&self) -> Vec<Arc<Client>> {
-        let mut all: Vec<_> = self.clients.iter().map(|c| c.value().clone()).collect();
+        let clients = self.clients.iter().map(|c| c.value().clone());
+        let mut all: Vec<_> = clients.filter(|c| !c.marks.any(Marks::KILLED)).collect();
         all.sort_unstable_by_key(|c| c.id);
         all
     }

@@ -294,7 +294,7 @@ fn check_conditions(conditions: AddIf, pairs: usize) -> Result<()> {
     if absent && present {
         return Err(Error::Text("ERR XX and NX options at the same time are not compatible"));
     }
-    if (greater && absent) || (less && absent) || (greater && less) {
+    if ((greater || less) && absent) || (greater && less) {
         return Err(Error::Text("ERR GT, LT, and/or NX options at the same time are not compatible"));
     }
     if incr && pairs > 1 {

@@ -150,8 +150,13 @@ impl Engine {
         argv: Argv<'_>,
         reply: &mut Reply,
     ) -> Flow {
-        self.feed_monitors(session, known, argv.all());
+        // EXEC is shown after what it ran.
+        let shown_after = op == EngineOp::Exec;
+        if !shown_after {
+            self.feed_monitors(session, known, argv.all());
+        }
         let errors = self.node.stats.worker(session.client.worker).errors.get();
+        let inner_errors = self.node.stats.worker(session.client.worker).exec_errors.get();
         match op {
             EngineOp::Multi => self.begin_multi(session, reply),
             EngineOp::Exec => self.exec_multi(session, reply),
@@ -160,7 +165,12 @@ impl Engine {
             EngineOp::Unwatch => self.unwatch(session, reply),
             EngineOp::Reset => self.reset(session, reply),
         }
-        let failed = self.node.stats.worker(session.client.worker).errors.get() > errors;
+        if shown_after {
+            self.feed_monitors(session, known, argv.all());
+        }
+        // Errors of the commands inside are theirs, not EXEC's.
+        let worker = self.node.stats.worker(session.client.worker);
+        let failed = worker.errors.get() - errors > worker.exec_errors.get() - inner_errors;
         self.account(session, known, argv.all(), failed);
         Flow::Next
     }

@@ -221,6 +221,9 @@ impl Engine {
                 }
             }
         }
+        if failed {
+            self.node.stats.worker(session.client.worker).exec_errors.add(1);
+        }
         self.account(session, known, &slices, failed);
     }
 }

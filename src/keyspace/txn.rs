@@ -667,10 +667,8 @@ impl<'k> Txn<'k> {
                 _ => {}
             }
         }
-        if spent {
-            if let Some(old) = shard.take(db, hash, key) {
-                self.keyspace.discard(old);
-            }
+        if spent && let Some(old) = shard.take(db, hash, key) {
+            self.keyspace.discard(old);
         }
         if note.is_changed() || spent {
             self.settle_note::<T>(key, hash, note);
@@ -858,7 +856,7 @@ impl<'k> Txn<'k> {
             let shard = &mut *self.held[slot].1;
             for db in dbs.clone() {
                 let part = &mut shard.dbs[db];
-                if part.table.len() == 0 {
+                if part.table.is_empty() {
                     continue;
                 }
                 let removed_here = part.table.len() as u64;

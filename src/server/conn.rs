@@ -4,9 +4,10 @@
 //! replies at once. Between turns an idle connection owns no buffer: the scratch and the reply buffer belong to the
 //! worker, and only a cut-off request or unsent replies are moved to buffers of the connection's own.
 
-use crate::client::{Client, Marks, Session, Sleep};
+use crate::client::{Client, ClientType, Marks, Session, Sleep};
 use crate::command::args::Argv;
 use crate::command::ctx::UNBLOCKED;
+use crate::config::special::ClientClass;
 use crate::engine::block::Parked;
 use crate::engine::{Engine, Flow};
 use crate::keyspace::waiters::GaveUp;
@@ -66,6 +67,8 @@ pub struct Conn<S> {
     unsent: Reply,
     /// A request that waits for the end of a pause.
     postponed: Option<Vec<Vec<u8>>>,
+    /// Since when its output is above the soft limit, in monotonic milliseconds.
+    soft_since_ms: Option<u64>,
 }
 
 /// What woke a waiting connection.
@@ -88,6 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             big: None,
             unsent: Reply::default(),
             postponed: None,
+            soft_since_ms: None,
         }
     }
 
@@ -214,6 +218,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
         let done = big.buffer.len() == big.len;
         self.count_input(read);
+        if self.query_over_limit() {
+            return Poll::Ready(Turn::Close);
+        }
         if done && let Some(big) = self.big.take() {
             self.parser.give_bulk(big.buffer.freeze());
             return Poll::Ready(self.run_pending());
@@ -246,6 +253,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     fn run_requests(&mut self, input: &[u8], out: &mut Reply) -> Turn {
         let engine = self.engine.clone();
         self.session.moment = engine.node.clock.moment();
+        self.session.client.query[0].store(input.len() as u64, Relaxed);
         let mut batch: SmallVec<[Request; BATCH_MAX]> = SmallVec::new();
         let result = 'input: loop {
             batch.clear();
@@ -294,7 +302,58 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             self.pending = input[consumed..].to_vec();
         }
         self.take_messages_into(out);
-        result
+        if self.query_over_limit() { Turn::Close } else { result }
+    }
+
+    /// Whether what the client sent, and is no whole request yet, passes `client-query-buffer-limit`.
+    fn query_over_limit(&self) -> bool {
+        let client = &self.session.client;
+        let bytes = self.pending.len() + self.big.as_ref().map_or(0, |big| big.buffer.len());
+        client.query[0].store(bytes as u64, Relaxed);
+        client.query[1].store((self.pending.capacity() - self.pending.len()) as u64, Relaxed);
+        let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
+        let over = (bytes + queued) as i64 > self.engine.node.config.client_query_buffer_limit.get();
+        if over {
+            self.engine.node.stats.query_disconnections.fetch_add(1, Relaxed);
+            tracing::warn!(
+                "Closing client that reached max query buffer length: id={} addr={}",
+                client.id,
+                client.addr
+            );
+        }
+        over
+    }
+
+    /// Whether what waits for the client passes the limits of its class (`client-output-buffer-limit`).
+    fn output_over_limit(&mut self) -> bool {
+        let client = &self.session.client;
+        let class = match client.client_type() {
+            ClientType::Replica => ClientClass::Replica,
+            ClientType::Pubsub => ClientClass::Pubsub,
+            ClientType::Normal | ClientType::Primary => ClientClass::Normal,
+        };
+        let limit = self.engine.node.config.client_output_buffer_limit.get(class);
+        let bytes = self.unsent.len() as u64 + client.mailbox.bytes();
+        client.out_bytes.store(self.unsent.len() as u64, Relaxed);
+        let now_ms = self.engine.node.clock.monotonic_us() / 1000;
+        if limit.soft_bytes == 0 || bytes <= limit.soft_bytes {
+            self.soft_since_ms = None;
+        }
+        let soft = limit.soft_bytes > 0 && bytes > limit.soft_bytes && {
+            let since = *self.soft_since_ms.get_or_insert(now_ms);
+            now_ms.saturating_sub(since) > limit.soft_seconds.max(0) as u64 * 1000
+        };
+        let over = soft || (limit.hard_bytes > 0 && bytes > limit.hard_bytes);
+        if over {
+            client.marks.set(Marks::KILLED, true);
+            self.engine.node.stats.outbox_disconnections.fetch_add(1, Relaxed);
+            tracing::warn!(
+                "Client id={} addr={} omem={bytes} scheduled to be closed ASAP for overcoming of output buffer limits.",
+                client.id,
+                client.addr
+            );
+        }
+        over
     }
 
     /// Parses requests that can run together; returns what ended the collection.
@@ -368,10 +427,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     client.totals[1].store(client.totals[1].load(Relaxed) + n as u64, Relaxed);
                 }
                 Poll::Ready(_) => return Poll::Ready(false),
-                Poll::Pending => {
-                    self.session.client.out_bytes.store(self.unsent.len() as u64, Relaxed);
-                    return Poll::Pending;
-                }
+                Poll::Pending => return if self.output_over_limit() { Poll::Ready(false) } else { Poll::Pending },
             }
         }
         self.session.client.out_bytes.store(0, Relaxed);
@@ -463,6 +519,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 match parked.ticket.give_up() {
                     GaveUp::Yes if killed => break After::Close,
                     GaveUp::Yes if unblock == 2 => {
+                        self.engine.node.stats.count_error(client.worker, UNBLOCKED.as_bytes());
                         self.unsent.error(UNBLOCKED);
                         break After::Next;
                     }

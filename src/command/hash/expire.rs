@@ -326,7 +326,7 @@ impl Only {
 enum Set {
     NoField = -2,
     NotAllowed = 0,
-    Set = 1,
+    Done = 1,
     Deleted = 2,
 }
 
@@ -379,11 +379,11 @@ fn set_one(hash: &mut Hash, name: &[u8], at: u64, only: Only, is_past: bool) -> 
         return Set::Deleted;
     }
     hash.set_deadline(name, Some(at));
-    Set::Set
+    Set::Done
 }
 
 fn note_deadlines(note: &mut Note, done: &[Set]) {
-    let changed = done.iter().filter(|set| matches!(set, Set::Set | Set::Deleted)).count();
+    let changed = done.iter().filter(|set| matches!(set, Set::Done | Set::Deleted)).count();
     if changed > 0 {
         note.event(if done.contains(&Set::Deleted) { "hdel" } else { "hexpire" });
         note.changed(changed as u64);
@@ -395,7 +395,7 @@ fn log_done(ctx: &mut Ctx<'_, '_>, key: &[u8], at: u64, names: &[&[u8]], done: &
     ctx.log_nothing();
     let of = |wanted: Set| names.iter().zip(done).filter(move |(_, set)| **set == wanted).map(|(name, _)| *name);
     of(Set::Deleted).for_each(|name| ctx.log_as(&[b"HDEL", key, name]));
-    let set: Vec<&[u8]> = of(Set::Set).collect();
+    let set: Vec<&[u8]> = of(Set::Done).collect();
     if !set.is_empty() {
         log_deadline(ctx, key, at, &set);
     }

@@ -74,7 +74,7 @@ fn random_work_agrees_with_a_model() {
         let mut model: HashMap<Vec<u8>, i64> = HashMap::new();
         for step in 0..keys as u64 * 6 {
             // Grows, then shrinks, then grows again.
-            let growing = step / (keys as u64 * 2) % 2 == 0;
+            let growing = (step / (keys as u64 * 2)).is_multiple_of(2);
             let k = key(random.index(keys));
             let hash = hasher(&k);
             if random.below(4) < if growing { 3 } else { 1 } {
@@ -127,7 +127,8 @@ fn a_scan_sees_what_stays_however_the_table_changes() {
             if cursor == 0 {
                 break;
             }
-            for n in next..come.min(next + come / 400) {
+            let end = come.min(next + come / 400);
+            for n in next..end {
                 if growing {
                     table.insert(key_hash(&key(n)), entry(&key(n), 0));
                 } else {

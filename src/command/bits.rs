@@ -327,6 +327,9 @@ fn bitop(ctx: &mut Ctx<'_, '_>) -> Result {
         ctx.txn.delete(target);
     } else {
         ctx.txn.set_str(target, NewStr::Shared(result.into()), Deadline::Clear);
+        if let Some(entry) = ctx.txn.peek(target) {
+            entry.mark_raw();
+        }
         ctx.txn.event(Class::STRING, "set", target);
     }
     ctx.reply.int(len as i64);

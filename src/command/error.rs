@@ -58,6 +58,11 @@ impl Error {
         Error::Owned(text.into())
     }
 
+    /// A text made of parts, some of which a client wrote: each ends at its first NUL byte, as in the original.
+    pub fn of(parts: &[&[u8]]) -> Error {
+        Error::Owned(parts.iter().flat_map(|part| part.split(|byte| *byte == 0).next()).flatten().copied().collect())
+    }
+
     /// The bytes after the `-`, code word first.
     pub fn wire(&self) -> Cow<'_, [u8]> {
         let text: Cow<'static, str> = match self {
@@ -81,6 +86,7 @@ impl Error {
             Error::Arity(command) => format!("ERR wrong number of arguments for '{command}' command").into(),
             Error::UnknownSubcommand(word, container) => {
                 let mut text = b"ERR unknown subcommand '".to_vec();
+                let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
                 text.extend_from_slice(&word[..word.len().min(128)]);
                 text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
                 return Cow::Owned(text);

@@ -143,13 +143,14 @@ fn add_to_copy(ctx: &mut Ctx<'_, '_>, key: &[u8], elements: &[&[u8]]) -> Result<
     let old = stored(ctx, key)?;
     let mut updated = old.is_none();
     let mut bytes = old.unwrap_or_else(hll::create);
-    for element in elements {
-        updated |= hll::add(&mut bytes, element, sparse_bytes_max(ctx))?;
-    }
+    let mut add = |element: &&[u8]| hll::add(&mut bytes, element, sparse_bytes_max(ctx)).map(|grew| updated |= grew);
+    let added = elements.iter().try_for_each(&mut add);
     if updated {
         hll::mark_stale(&mut bytes);
         ctx.txn.edit_str(key, |text| *text = bytes)?;
     }
+    // What was added before the damage was met stays.
+    added?;
     Ok(updated)
 }
 
@@ -224,10 +225,7 @@ fn pfdebug(ctx: &mut Ctx<'_, '_>) -> Result {
         let changed = make_dense(ctx, key, bytes)?;
         ctx.reply.int(i64::from(changed));
     } else {
-        let mut text = b"ERR Unknown PFDEBUG subcommand '".to_vec();
-        text.extend_from_slice(&ctx.args[1]);
-        text.push(b'\'');
-        return Err(Error::Owned(text));
+        return Err(Error::of(&[b"ERR Unknown PFDEBUG subcommand '", &ctx.args[1], b"'"]));
     }
     Ok(Outcome::Done)
 }

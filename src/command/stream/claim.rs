@@ -4,7 +4,7 @@
 use super::super::Command;
 use super::super::ctx::{Ctx, Outcome, Result};
 use super::super::error::Error;
-use super::{BASE, Effects, error_of, id_arg, interval_start, no_group, reply_entry, reply_id};
+use super::{BASE, Effects, id_arg, interval_start, no_group, reply_entry, reply_id};
 use crate::base::num;
 use crate::keyspace::txn::{Create, Note};
 use crate::resp::reply::Reply;
@@ -120,7 +120,7 @@ fn request(ctx: &Ctx<'_, '_>) -> Result<Request> {
         } else if args.word_with("LASTID", 1) {
             last_id = id_arg(args.take()?)?;
         } else {
-            return Err(error_of(&[b"ERR Unrecognized XCLAIM option '", args.take()?, b"'"]));
+            return Err(Error::of(&[b"ERR Unrecognized XCLAIM option '", args.take()?, b"'"]));
         }
     }
     // A time that makes no sense is taken as now: clients compute it from clocks of their own.
@@ -184,8 +184,8 @@ fn xautoclaim(ctx: &mut Ctx<'_, '_>) -> Result {
     let mut args = ctx.args.cursor(6);
     while !args.is_done() {
         if args.word_with("COUNT", 1) {
-            let count = args.int()?;
-            walk.count = Some(count).filter(|count| (1..=COUNT_MAX).contains(count)).ok_or(BAD_COUNT)? as u64;
+            let count = args.int().ok().filter(|count| (1..=COUNT_MAX).contains(count));
+            walk.count = count.ok_or(BAD_COUNT)? as u64;
         } else if args.word("JUSTID") {
             walk.counts = false;
         } else {

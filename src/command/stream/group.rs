@@ -4,7 +4,7 @@ use super::super::Command;
 use super::super::ctx::{Ctx, Outcome, Result};
 use super::super::error::Error;
 use super::super::introspect;
-use super::{BAD_ID, BASE, bad_subcommand, error_of, id_arg, interval_end, interval_start, no_group, reply_id, stored};
+use super::{BAD_ID, BASE, bad_subcommand, id_arg, interval_end, interval_start, no_group, reply_id, stored};
 use crate::keyspace::txn::{Create, Note};
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, Keys, Propagate};
 use crate::types::group::Group;
@@ -208,7 +208,7 @@ fn checked<'a>(ctx: &Ctx<'a, '_>) -> Result<(&'a [u8], &'a [u8])> {
     let stream = stored(ctx, key)?.ok_or(NO_KEY)?;
     match stream.group(name) {
         Some(_) => Ok((key, name)),
-        None => Err(error_of(&[b"NOGROUP No such consumer group '", name, b"' for key name '", key, b"'"])),
+        None => Err(Error::of(&[b"NOGROUP No such consumer group '", name, b"' for key name '", key, b"'"])),
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::Command;
 use super::super::ctx::{Ctx, Outcome, Result};
 use super::super::error::Error;
 use super::super::introspect;
-use super::{BASE, bad_subcommand, error_of, limit_of, reply_entries, reply_entry, reply_id};
+use super::{BASE, bad_subcommand, limit_of, reply_entries, reply_entry, reply_id};
 use crate::resp::reply::Reply;
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, Keys};
 use crate::types::group::{Consumer, ConsumerId, Group};
@@ -103,7 +103,7 @@ fn consumers(ctx: &mut Ctx<'_, '_>) -> Result {
     let stream = ctx.txn.read::<Stream>(key)?.ok_or(Error::NoSuchKey)?;
     let group = stream
         .group(name)
-        .ok_or_else(|| error_of(&[b"NOGROUP No such consumer group '", name, b"' for key '", key, b"'"]))?;
+        .ok_or_else(|| Error::of(&[b"NOGROUP No such consumer group '", name, b"' for key name '", key, b"'"]))?;
     ctx.reply.array(group.consumer_count());
     for (_, consumer) in group.consumers() {
         let inactive = if consumer.active_time == -1 { -1 } else { (now - consumer.active_time).max(0) };

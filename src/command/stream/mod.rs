@@ -76,21 +76,16 @@ fn stored<'c>(ctx: &'c Ctx<'_, '_>, key: &[u8]) -> Result<Option<&'c Stream>> {
     }
 }
 
-/// An error text made of parts, some of which a client wrote.
-fn error_of(parts: &[&[u8]]) -> Error {
-    Error::Owned(parts.concat())
-}
-
 /// The error for a group that is not there, or has no stream.
 fn no_group(key: &[u8], group: &[u8]) -> Error {
-    error_of(&[b"NOGROUP No such key '", key, b"' or consumer group '", group, b"'"])
+    Error::of(&[b"NOGROUP No such key '", key, b"' or consumer group '", group, b"'"])
 }
 
 /// The error for a subcommand with arguments that do not fit it.
 fn bad_subcommand(word: &[u8], container: &str) -> Error {
     let word = &word[..word.len().min(128)];
     let tail = format!("'. Try {container} HELP.");
-    error_of(&[b"ERR unknown subcommand or wrong number of arguments for '", word, tail.as_bytes()])
+    Error::of(&[b"ERR unknown subcommand or wrong number of arguments for '", word, tail.as_bytes()])
 }
 
 fn reply_id(reply: &mut Reply, id: StreamId) {

@@ -8,7 +8,7 @@ use super::super::Command;
 use super::super::args::Argv;
 use super::super::ctx::{Block, Ctx, Outcome, Result, TimeoutReply};
 use super::super::error::Error;
-use super::{BASE, Effects, error_of, id_arg, limit_of, reply_entries, reply_entry, reply_id};
+use super::{BASE, Effects, id_arg, limit_of, reply_entries, reply_entry, reply_id};
 use crate::keyspace::txn::{Create, Note};
 use crate::resp::reply::{Proto, Reply};
 use crate::spec::keys::{BadKeys, Find, Found};
@@ -283,7 +283,7 @@ fn xreadgroup(ctx: &mut Ctx<'_, '_>) -> Result {
 
 fn no_group_to_read(key: &[u8], group: &[u8]) -> Error {
     let tail = b"' in XREADGROUP with GROUP option";
-    error_of(&[b"NOGROUP No such key '", key, b"' or consumer group '", group, tail])
+    Error::of(&[b"NOGROUP No such key '", key, b"' or consumer group '", group, tail])
 }
 
 fn start_in_group(text: &[u8]) -> Result<From> {

@@ -347,10 +347,18 @@ mod tests {
             bytes.truncate(HEADER_LEN);
             bytes.extend_from_slice(tail);
             assert_eq!(count(&bytes), Err(HllError::Corrupt), "{tail:?}");
-            assert_eq!(decode(&bytes), Err(HllError::Corrupt), "{tail:?}");
             assert_eq!(Registers::default().merge(&bytes), Err(HllError::Corrupt), "{tail:?}");
             assert_eq!(to_dense(&mut bytes.clone()), Err(HllError::Corrupt), "{tail:?}");
         }
+    }
+
+    #[test]
+    fn decoding_shows_opcodes_that_do_not_add_up_but_none_that_is_cut_short() {
+        let mut bytes = create();
+        bytes.extend_from_slice(b"\x00\x80");
+        assert_eq!(decode(&bytes), Ok(Some("Z:16384 z:1 v:1,1".to_string())));
+        bytes.push(0x7f);
+        assert_eq!(decode(&bytes), Err(HllError::Corrupt));
     }
 
     #[test]

@@ -44,8 +44,8 @@ impl Run {
     }
 }
 
-/// The run whose opcode stands at `at` and whose first register is `first`; an error when it is cut short or reaches
-/// past the last register.
+/// The run whose opcode stands at `at` and whose first register is `first`; an error when it is cut short. It may reach
+/// past the last register: [`runs`] refuses that, while changing and describing go as far as they make sense.
 fn run_at(opcodes: &[u8], at: usize, first: usize) -> Result<Run, HllError> {
     let byte = *opcodes.get(at).ok_or(HllError::Corrupt)?;
     let (value, len, opcode_len) = match byte >> 6 {
@@ -56,9 +56,6 @@ fn run_at(opcodes: &[u8], at: usize, first: usize) -> Result<Run, HllError> {
         }
         _ => ((byte >> 2 & 31) + 1, usize::from(byte & 3) + 1, 1),
     };
-    if first + len > REGISTERS {
-        return Err(HllError::Corrupt);
-    }
     Ok(Run { value, first, len, at, opcode_len })
 }
 
@@ -70,7 +67,8 @@ pub(super) fn runs(opcodes: &[u8]) -> impl Iterator<Item = Result<Run, HllError>
         if at == opcodes.len() {
             return (first != REGISTERS).then_some(Err(HllError::Corrupt));
         }
-        let run = run_at(opcodes, at, first);
+        let run = run_at(opcodes, at, first)
+            .and_then(|run| if first + run.len > REGISTERS { Err(HllError::Corrupt) } else { Ok(run) });
         next = run.as_ref().ok().map(|run| (run.end_at(), first + run.len));
         Some(run)
     })
@@ -86,11 +84,13 @@ pub(super) fn histogram(opcodes: &[u8]) -> Result<Histogram, HllError> {
     Ok(histogram)
 }
 
-/// The opcodes as text: `z:3 v:1,1 Z:16380`.
+/// The opcodes as text, `z:3 v:1,1 Z:16380`, whether they cover the registers or not.
 pub(super) fn describe(opcodes: &[u8]) -> Result<String, HllError> {
     let mut text = String::new();
-    for run in runs(opcodes) {
-        let run = run?;
+    let mut at = 0;
+    while at < opcodes.len() {
+        let run = run_at(opcodes, at, 0)?;
+        at = run.end_at();
         let separator = if text.is_empty() { "" } else { " " };
         let written = match (run.value, run.opcode_len) {
             (0, 1) => write!(text, "{separator}z:{}", run.len),

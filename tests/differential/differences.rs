@@ -72,69 +72,7 @@ const DIFFERENCES: &[Difference] = &[
         explains: |command, _, _| command.get(2).is_some_and(|name| name.eq_ignore_ascii_case(b"maxmemory-samples")),
         reason: "since 7.4 maxmemory-samples ends at 64",
     },
-    Difference {
-        command: "XREAD|XREADGROUP",
-        explains: |_, ours, theirs| says(ours, "ERR Unbalanced 'xread") && says(theirs, "ERR Unbalanced XREAD"),
-        reason: "since 7.2 the error names the command",
-    },
-    Difference {
-        command: "XINFO",
-        explains: |_, ours, theirs| without_consumers(ours) == without_consumers(theirs),
-        reason: "since 7.2 XCLAIM and XREADGROUP create the consumer even if it gets nothing",
-    },
-    Difference {
-        command: "XINFO",
-        explains: |command, ours, theirs| {
-            let of_consumers = command.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"CONSUMERS"));
-            of_consumers && !is_error(ours) && !is_error(theirs)
-        },
-        reason: "the same, and since 7.2 it says for how long a consumer got nothing",
-    },
-    Difference {
-        command: "XADD",
-        explains: |_, ours, theirs| {
-            says(ours, "ERR The ID specified in XADD is equal") && says(theirs, "ERR Elements are too large")
-        },
-        reason: "since 7.2 a sequence that ran out is called so",
-    },
-    Difference {
-        command: "XSETID",
-        explains: |_, ours, _| says(ours, "ERR The ID specified in XSETID is smaller than current max"),
-        reason: "since 7.2 the largest deleted ID is judged as well, and first",
-    },
-    Difference {
-        command: "PFDEBUG",
-        explains: |_, ours, _| says(ours, "INVALIDOBJ"),
-        reason: "an opcode cut short is refused; the original reads the byte behind the string",
-    },
-    Difference {
-        command: "XGROUP",
-        explains: |command, ours, theirs| {
-            let creates = command.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"CREATECONSUMER"));
-            creates && (ours, theirs) == (&Value::Int(0), &Value::Int(1))
-        },
-        reason: "the same",
-    },
 ];
-
-/// A description of a stream or its groups without what it says of consumers.
-fn without_consumers(value: &Value) -> Value {
-    let is_consumers = |name: &Value| matches!(name, Value::Bulk(text) if text == b"consumers");
-    match value {
-        Value::Array(items) => {
-            let after = |at: usize| at > 0 && is_consumers(&items[at - 1]);
-            let kept = |(at, item)| if after(at) { Value::Null } else { without_consumers(item) };
-            Value::Array(items.iter().enumerate().map(kept).collect())
-        }
-        Value::Map(pairs) => {
-            let kept = |(name, item): &(Value, Value)| {
-                (name.clone(), if is_consumers(name) { Value::Null } else { without_consumers(item) })
-            };
-            Value::Map(pairs.iter().map(kept).collect())
-        }
-        other => other.clone(),
-    }
-}
 
 /// True when the two replies differ because the versions do.
 pub fn known(command: &Command, ours: &Value, theirs: &Value) -> bool {

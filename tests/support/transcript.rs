@@ -83,6 +83,8 @@ pub fn play(path: &Path, server: &Server) {
 
 impl Session {
     fn play(&self, server: &Server, control: &mut Client) -> Result<(), String> {
+        // A session that failed may have left its password behind.
+        control.call(&["CONFIG", "SET", "requirepass", ""]);
         control.run("FLUSHALL");
         let mut connections: BTreeMap<&str, Client> = BTreeMap::new();
         for step in &self.steps {

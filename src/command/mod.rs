@@ -21,6 +21,7 @@ pub mod hll;
 pub mod info;
 pub mod introspect;
 pub mod key;
+pub mod lcs;
 pub mod list;
 pub mod observe;
 pub mod pubsub;
@@ -32,6 +33,7 @@ pub mod set;
 pub mod sort;
 pub mod stream;
 pub mod string;
+pub mod string_compare;
 pub mod string_options;
 pub mod txn;
 pub mod zset;
@@ -118,6 +120,7 @@ const FAMILIES: &[&[Command]] = &[
     info::COMMANDS,
     introspect::COMMANDS,
     key::COMMANDS,
+    lcs::COMMANDS,
     list::COMMANDS,
     pubsub::COMMANDS,
     scan::COMMANDS,
@@ -127,6 +130,7 @@ const FAMILIES: &[&[Command]] = &[
     sort::COMMANDS,
     stream::COMMANDS,
     string::COMMANDS,
+    string_compare::COMMANDS,
     txn::COMMANDS,
     zset::COMMANDS,
 ];

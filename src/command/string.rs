@@ -9,11 +9,8 @@ use super::expire::{Base, Unit, apply_deadline};
 use super::string_options::{Expiry, For, Options};
 use crate::base::longdouble::LongDouble;
 use crate::keyspace::{Class, Deadline, WrongType};
-use crate::resp::reply::Reply;
 use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Keys, Propagate};
-use crate::types::lcs::Lcs;
 use crate::types::string::{NewStr, StrRef};
-use bytes::Bytes;
 
 /// The family.
 pub const COMMANDS: &[Command] = &[
@@ -38,7 +35,6 @@ pub const COMMANDS: &[Command] = &[
     INCRBY,
     DECRBY,
     INCRBYFLOAT,
-    LCS,
 ];
 
 /// What all rows of this family share.
@@ -69,7 +65,19 @@ const SET: Command = Command::new(
         args: &[
             Arg::key("key"),
             Arg::string("value"),
-            Arg::one_of("condition", &[Arg::word("nx", "NX"), Arg::word("xx", "XX")]).optional().since("2.6.12"),
+            Arg::one_of(
+                "condition",
+                &[
+                    Arg::word("nx", "NX"),
+                    Arg::word("xx", "XX"),
+                    Arg::string("ifeq-value").token("IFEQ").since("8.4.0"),
+                    Arg::string("ifne-value").token("IFNE").since("8.4.0"),
+                    Arg::integer("ifdeq-digest").token("IFDEQ").since("8.4.0"),
+                    Arg::integer("ifdne-digest").token("IFDNE").since("8.4.0"),
+                ],
+            )
+            .optional()
+            .since("2.6.12"),
             Arg::word("get", "GET").optional().since("6.2.0"),
             Arg::one_of(
                 "expiration",
@@ -358,28 +366,6 @@ const INCRBYFLOAT: Command = Command::new(
     },
 );
 
-const LCS: Command = Command::new(
-    lcs,
-    CommandSpec {
-        name: "LCS",
-        summary: "Finds the longest subsequence that two strings have in common.",
-        since: "7.0.0",
-        complexity: "O(N*M) for strings of N and M bytes",
-        arity: Arity::at_least(3),
-        flags: Flags::READONLY,
-        keys: Keys::Specs(&[KeySpec::range(1, 1, 1, Access::READ)]),
-        args: &[
-            Arg::key("key1"),
-            Arg::key("key2"),
-            Arg::word("len", "LEN").optional(),
-            Arg::word("idx", "IDX").optional(),
-            Arg::integer("min-match-len").token("MINMATCHLEN").optional(),
-            Arg::word("withmatchlen", "WITHMATCHLEN").optional(),
-        ],
-        ..BASE
-    },
-);
-
 fn get(ctx: &mut Ctx<'_, '_>) -> Result {
     match ctx.txn.str(&ctx.args[1])? {
         Some(value) => reply_str(ctx.reply, value),
@@ -392,18 +378,14 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Result {
     let argv = ctx.args.all();
     let options = Options::parse(&argv[3..], For::Set)?;
     let deadline = options.deadline(ctx.now_ms(), "set")?;
-    let key = argv[1];
     if options.get {
         get(ctx)?;
     }
-    if options.nx || options.xx {
-        let exists = ctx.txn.peek(key).is_some();
-        if exists && options.nx || !exists && options.xx {
-            if !options.get {
-                ctx.reply.null();
-            }
-            return Ok(Outcome::Done);
+    if !may_set(ctx, &options)? {
+        if !options.get {
+            ctx.reply.null();
         }
+        return Ok(Outcome::Done);
     }
     let after = match deadline {
         Some(at) => Deadline::At(at),
@@ -413,7 +395,7 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Result {
     store(ctx, 2, after);
     match (options.expiry, deadline) {
         (Some(expiry), Some(at)) => note_deadline(ctx, expiry, at, 2),
-        _ if options.get => log_without_get(ctx),
+        _ if options.get || options.condition.is_some() => log_plainly(ctx, options.keep_ttl),
         _ => {}
     }
     if !options.get {
@@ -609,27 +591,6 @@ fn incrbyfloat(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
-fn lcs(ctx: &mut Ctx<'_, '_>) -> Result {
-    let a = lcs_text(ctx, 1)?;
-    let b = lcs_text(ctx, 2)?;
-    let options = LcsOptions::parse(ctx)?;
-    let limit = ctx.node.config.proto_max_bulk_len.size();
-    if Lcs::table_bytes(a.len(), b.len()).is_none_or(|bytes| bytes as u64 > limit) {
-        let text = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len";
-        return Err(Error::Text(text));
-    }
-    let lcs =
-        Lcs::new(&a, &b).ok_or(Error::Text("ERR Insufficient memory, failed allocating transient memory for LCS"))?;
-    if options.idx {
-        reply_runs(ctx.reply, &lcs, &options);
-    } else if options.len {
-        ctx.reply.int(lcs.len() as i64);
-    } else {
-        ctx.reply.bulk(&lcs.text());
-    }
-    Ok(Outcome::Done)
-}
-
 /// Sets the key of the request to its argument `value`, with the event of SET.
 fn store(ctx: &mut Ctx<'_, '_>, value: usize, deadline: Deadline) {
     let key = ctx.args.all()[1];
@@ -638,7 +599,7 @@ fn store(ctx: &mut Ctx<'_, '_>, value: usize, deadline: Deadline) {
 }
 
 /// An argument as a value to store: an integer if it is the text of one, shared if it came in a buffer of its own.
-fn new_value<'a>(ctx: &Ctx<'a, '_>, index: usize) -> NewStr<'a> {
+pub(super) fn new_value<'a>(ctx: &Ctx<'a, '_>, index: usize) -> NewStr<'a> {
     match ctx.args.shared(index) {
         Some(big) => NewStr::Shared(big),
         None => NewStr::from_bytes(ctx.args.all()[index]),
@@ -646,7 +607,7 @@ fn new_value<'a>(ctx: &Ctx<'a, '_>, index: usize) -> NewStr<'a> {
 }
 
 /// The string a write command is about to change; leaves no trace in the statistics.
-fn stored<'t>(ctx: &'t Ctx<'_, '_>, key: &[u8]) -> Result<Option<StrRef<'t>>> {
+pub(super) fn stored<'t>(ctx: &'t Ctx<'_, '_>, key: &[u8]) -> Result<Option<StrRef<'t>>> {
     match ctx.txn.peek(key) {
         None => Ok(None),
         Some(entry) => Ok(Some(entry.str().ok_or(WrongType)?)),
@@ -662,12 +623,21 @@ fn note_deadline(ctx: &mut Ctx<'_, '_>, expiry: Expiry<'_>, at: u64, value: usiz
     ctx.txn.event(Class::GENERIC, "expire", argv[1]);
 }
 
-/// A replica has nobody to return the old value to.
-fn log_without_get(ctx: &mut Ctx<'_, '_>) {
-    let (words, options) = ctx.args.all().split_at(3);
-    let options = options.iter().filter(|word| !word.eq_ignore_ascii_case(b"get"));
-    let effect: Vec<&[u8]> = words.iter().chain(options).copied().collect();
-    ctx.log_as(&effect);
+/// A replica has nobody to return the old value to, and no condition to judge again.
+fn log_plainly(ctx: &mut Ctx<'_, '_>, keep_ttl: bool) {
+    let argv = ctx.args.all();
+    let effect: &[&[u8]] = &[b"SET", argv[1], argv[2], b"KEEPTTL"];
+    ctx.log_as(if keep_ttl { effect } else { &effect[..3] });
+}
+
+/// Whether the conditions of SET hold.
+fn may_set(ctx: &Ctx<'_, '_>, options: &Options<'_>) -> Result<bool> {
+    let key = ctx.args.all()[1];
+    if let Some(condition) = options.condition {
+        return Ok(condition.holds(stored(ctx, key)?));
+    }
+    let exists = || ctx.txn.peek(key).is_some();
+    Ok(!(options.nx && exists() || options.xx && !exists()))
 }
 
 fn even_pairs(ctx: &Ctx<'_, '_>, command: &'static str) -> Result<()> {
@@ -697,67 +667,6 @@ fn clamp_range(start: i64, end: i64, len: usize) -> std::ops::Range<usize> {
     let from_end = |position: i64| if position < 0 { (len + position).max(0) } else { position };
     let (start, end) = (from_end(start), from_end(end).min(len - 1));
     if start > end { 0..0 } else { start as usize..end as usize + 1 }
-}
-
-/// The options of LCS.
-struct LcsOptions {
-    idx: bool,
-    len: bool,
-    with_match_len: bool,
-    min_match_len: i64,
-}
-
-impl LcsOptions {
-    fn parse(ctx: &Ctx<'_, '_>) -> Result<LcsOptions> {
-        let mut options = LcsOptions { idx: false, len: false, with_match_len: false, min_match_len: 0 };
-        let mut words = ctx.args.cursor(3);
-        while !words.is_done() {
-            if words.word("idx") {
-                options.idx = true;
-            } else if words.word("len") {
-                options.len = true;
-            } else if words.word("withmatchlen") {
-                options.with_match_len = true;
-            } else if words.word_with("minmatchlen", 1) {
-                options.min_match_len = words.int()?.max(0);
-            } else {
-                return Err(Error::Syntax);
-            }
-        }
-        if options.idx && options.len {
-            return Err(Error::Text("ERR If you want both the length and indexes, please just use IDX."));
-        }
-        Ok(options)
-    }
-}
-
-/// One of the two strings; a missing key is an empty one.
-fn lcs_text(ctx: &Ctx<'_, '_>, index: usize) -> Result<Bytes> {
-    match ctx.txn.str(&ctx.args[index]) {
-        Ok(value) => Ok(value.map_or_else(Bytes::new, |value| value.to_bytes())),
-        Err(WrongType) => Err(Error::Text("ERR The specified keys must contain string values")),
-    }
-}
-
-fn reply_runs(reply: &mut Reply, lcs: &Lcs<'_>, options: &LcsOptions) {
-    let runs = lcs.runs();
-    let long = || runs.iter().filter(|run| run.len() as i64 >= options.min_match_len);
-    reply.map(2);
-    reply.bulk(b"matches");
-    reply.array(long().count());
-    for run in long() {
-        reply.array(2 + options.with_match_len as usize);
-        for (first, last) in [run.a, run.b] {
-            reply.array(2);
-            reply.int(first as i64);
-            reply.int(last as i64);
-        }
-        if options.with_match_len {
-            reply.int(run.len() as i64);
-        }
-    }
-    reply.bulk(b"len");
-    reply.int(lcs.len() as i64);
 }
 
 #[cfg(test)]

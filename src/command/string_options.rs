@@ -1,8 +1,9 @@
-//! The options of SET and GETEX: when to set, what to answer, when to expire.
+//! The options of SET, GETEX and MSETEX: when to set, what to answer, when to expire.
 
 use super::ctx::Result;
 use super::error::Error;
 use super::expire::{Base, Unit, positive_deadline};
+use super::string_compare::Condition;
 
 /// Whose options are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub enum For {
     Set,
     /// GETEX.
     GetEx,
+    /// MSETEX.
+    MSetEx,
 }
 
 /// A time to expire at, as given.
@@ -38,6 +41,8 @@ pub struct Options<'a> {
     pub nx: bool,
     /// Only when it exists.
     pub xx: bool,
+    /// Only when the value is this one, or is not.
+    pub condition: Option<Condition<'a>>,
     /// Return the old value.
     pub get: bool,
     /// Leave the deadline as it is.
@@ -53,18 +58,20 @@ impl<'a> Options<'a> {
     /// not, and the last number counts.
     pub fn parse(words: &[&'a [u8]], whose: For) -> Result<Options<'a>> {
         let mut options = Options::default();
+        let sets = whose != For::GetEx;
         let mut words = words.iter();
         while let Some(word) = words.next() {
             match word.to_ascii_lowercase().as_slice() {
-                b"nx" if whose == For::Set && !options.xx => options.nx = true,
-                b"xx" if whose == For::Set && !options.nx => options.xx = true,
+                b"nx" if sets && !options.xx && options.condition.is_none() => options.nx = true,
+                b"xx" if sets && !options.nx && options.condition.is_none() => options.xx = true,
                 b"get" if whose == For::Set => options.get = true,
-                b"keepttl" if whose == For::Set && options.expiry.is_none() => options.keep_ttl = true,
+                b"keepttl" if sets && options.expiry.is_none() => options.keep_ttl = true,
                 b"persist" if whose == For::GetEx && options.expiry.is_none() => options.persist = true,
                 b"ex" => options.expire(Unit::Seconds, Base::Now, words.next())?,
                 b"px" => options.expire(Unit::Milliseconds, Base::Now, words.next())?,
                 b"exat" => options.expire(Unit::Seconds, Base::Epoch, words.next())?,
                 b"pxat" => options.expire(Unit::Milliseconds, Base::Epoch, words.next())?,
+                name if whose == For::Set => options.compare(name, words.next())?,
                 _ => return Err(Error::Syntax),
             }
         }
@@ -74,6 +81,17 @@ impl<'a> Options<'a> {
     /// The deadline that EX, PX, EXAT or PXAT gives.
     pub fn deadline(&self, now_ms: u64, command: &'static str) -> Result<Option<u64>> {
         self.expiry.map(|expiry| expiry.deadline(now_ms, command)).transpose()
+    }
+
+    fn compare(&mut self, name: &[u8], operand: Option<&&'a [u8]>) -> Result<()> {
+        let other = self.nx || self.xx || self.condition.is_some();
+        match operand.and_then(|operand| Condition::new(name, operand)) {
+            Some(condition) if !other => {
+                self.condition = Some(condition);
+                condition.check()
+            }
+            _ => Err(Error::Syntax),
+        }
     }
 
     fn expire(&mut self, unit: Unit, base: Base, text: Option<&&'a [u8]>) -> Result<()> {
@@ -99,18 +117,44 @@ mod tests {
 
     #[test]
     fn options_that_exclude_each_other_are_refused() {
-        for good in ["", "NX", "nx nx", "xx get", "get nx", "ex 1", "EX 1 ex 2", "px 5 nx", "exat 9", "keepttl get"] {
+        for good in [
+            "",
+            "NX",
+            "nx nx",
+            "xx get",
+            "get nx",
+            "ex 1",
+            "EX 1 ex 2",
+            "px 5 nx",
+            "exat 9",
+            "keepttl get",
+            "ifeq a",
+            "ifne a get",
+        ] {
             assert!(parse(good, For::Set).is_some(), "{good}");
         }
-        for bad in
-            ["nx xx", "xx nx", "ex", "ex 1 px 1", "ex 1 exat 1", "keepttl ex 1", "ex 1 keepttl", "persist", "foo"]
-        {
+        for bad in [
+            "nx xx",
+            "xx nx",
+            "ex",
+            "ex 1 px 1",
+            "ex 1 exat 1",
+            "keepttl ex 1",
+            "ex 1 keepttl",
+            "persist",
+            "foo",
+            "ifeq",
+            "ifeq a ifne b",
+            "nx ifeq a",
+            "ifeq a xx",
+            "ifdeq short",
+        ] {
             assert!(parse(bad, For::Set).is_none(), "{bad}");
         }
         for good in ["", "persist", "ex 1", "pxat 1"] {
             assert!(parse(good, For::GetEx).is_some(), "{good}");
         }
-        for bad in ["nx", "xx", "get", "keepttl", "persist ex 1", "ex 1 persist"] {
+        for bad in ["nx", "xx", "get", "keepttl", "persist ex 1", "ex 1 persist", "ifeq a"] {
             assert!(parse(bad, For::GetEx).is_none(), "{bad}");
         }
     }

@@ -252,6 +252,22 @@ pub fn purge() -> bool {
     }
 }
 
+/// jemalloc's whole report on itself, as text (`MEMORY MALLOC-STATS`).
+pub fn report() -> Vec<u8> {
+    /// Takes one piece of the report.
+    unsafe extern "C" fn append(report: *mut std::ffi::c_void, piece: *const std::ffi::c_char) {
+        // SAFETY: jemalloc passes on the pointer it was given below, to a vector that nobody else uses meanwhile, and a
+        // NUL-terminated piece.
+        unsafe { (*report.cast::<Vec<u8>>()).extend_from_slice(std::ffi::CStr::from_ptr(piece).to_bytes()) }
+    }
+    let mut report: Vec<u8> = Vec::new();
+    // SAFETY: `append` matches the type of the callback, and `report` outlives the call; no options.
+    unsafe {
+        tikv_jemalloc_sys::malloc_stats_print(Some(append), (&raw mut report).cast(), std::ptr::null());
+    }
+    report
+}
+
 /// The allocator's name and version as `mem_allocator` of INFO shows it.
 pub fn version() -> String {
     let mut text: *const std::ffi::c_char = std::ptr::null();

@@ -23,6 +23,7 @@ pub mod introspect;
 pub mod key;
 pub mod lcs;
 pub mod list;
+pub mod memory;
 pub mod observe;
 pub mod pubsub;
 mod sample;
@@ -122,6 +123,7 @@ const FAMILIES: &[&[Command]] = &[
     key::COMMANDS,
     lcs::COMMANDS,
     list::COMMANDS,
+    memory::COMMANDS,
     pubsub::COMMANDS,
     scan::COMMANDS,
     script::COMMANDS,

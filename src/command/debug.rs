@@ -206,7 +206,7 @@ pub fn encoding_of(entry: &Entry) -> &'static str {
 fn object(ctx: &mut Ctx<'_, '_>) -> Result {
     let now_ms = ctx.now_ms();
     let entry = ctx.txn.peek(ctx.args.at(2)).ok_or(Error::NoSuchKey)?;
-    let idle = lru::idle_seconds(entry.access(), now_ms);
+    let idle = lru::idle_seconds(entry.access(), &ctx.txn.keyspace().namespace, now_ms);
     let mut text = format!(
         "Value at:{:p} refcount:1 encoding:{} lru:{} lru_seconds_idle:{idle}",
         std::ptr::from_ref(entry),

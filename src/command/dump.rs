@@ -163,10 +163,11 @@ fn restore_nothing(ctx: &mut Ctx<'_, '_>, key: &[u8], replace: bool) {
 
 fn set_access(ctx: &mut Ctx<'_, '_>, key: &[u8], options: &Options) {
     let now_ms = ctx.now_ms();
-    let is_lfu = ctx.txn.keyspace().namespace.policy().is_lfu();
+    let namespace = &ctx.txn.keyspace().namespace;
+    let is_lfu = namespace.policy().is_lfu();
     match (options.frequency, options.idle_seconds) {
         (Some(frequency), _) if is_lfu => ctx.txn.set_access(key, lfu::with_counter(frequency, now_ms)),
-        (_, Some(seconds)) if !is_lfu => ctx.txn.set_access(key, lru::idle_for(seconds, now_ms)),
+        (_, Some(seconds)) if !is_lfu => ctx.txn.set_access(key, lru::idle_for(seconds, namespace, now_ms)),
         _ => {}
     }
 }

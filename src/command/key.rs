@@ -370,7 +370,7 @@ fn idletime(ctx: &mut Ctx<'_, '_>) -> Result {
     match ctx.txn.get(&ctx.args[2]).map(Entry::access) {
         None => ctx.reply.null(),
         Some(_) if namespace.policy().is_lfu() => return Err(Error::Text(LFU)),
-        Some(word) => ctx.reply.int(lru::idle_seconds(word, now_ms) as i64),
+        Some(word) => ctx.reply.int(lru::idle_seconds(word, namespace, now_ms) as i64),
     }
     Ok(Outcome::Done)
 }

@@ -1,6 +1,6 @@
 //! The ordered list of small checks before a command runs, each with the error it gives.
 
-use super::Engine;
+use super::{Engine, multi};
 use crate::client::Session;
 use crate::command::args::Argv;
 use crate::command::error::Error;
@@ -43,9 +43,7 @@ impl Engine {
         }
         if self.node.keyspace.namespace.maxmemory_bytes() > 0 {
             let room = self.make_room();
-            let counts = spec.flags.has(Flags::DENYOOM)
-                || session.multi.as_ref().is_some_and(|m| m.has_denyoom(&self.commands) && is_exec(known));
-            if !room && counts {
+            if !room && self.needs_room(session, known) {
                 return Verdict::Refuse(Error::OutOfMemory);
             }
         }
@@ -56,6 +54,16 @@ impl Engine {
             )));
         }
         self.paused(session, known)
+    }
+
+    /// Whether a request is refused while there is no room: those that may need more memory, an EXEC of such, and
+    /// whatever MULTI would have to keep.
+    fn needs_room(&self, session: &Session, known: &Known) -> bool {
+        match &session.multi {
+            Some(multi) if is_exec(known) => multi.has_denyoom(&self.commands),
+            Some(_) if !multi::runs_inside(known) => true,
+            _ => known.command.spec.flags.has(Flags::DENYOOM),
+        }
     }
 
     /// DEBUG and MODULE are off unless the configuration opens them.

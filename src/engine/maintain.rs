@@ -3,7 +3,9 @@
 use super::Engine;
 use super::commit::Unit;
 use crate::keyspace::Txn;
+use crate::keyspace::evict;
 use crate::keyspace::memory::counted_bytes;
+use crate::keyspace::namespace::Policy;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Keys expired in one step of one shard.
@@ -33,10 +35,99 @@ impl Engine {
         }
     }
 
-    /// Evicts until memory is below the limit; false when it cannot be brought there.
+    /// Makes room before a command runs: evicts until memory is below the limit, or as long as the tenacity allows (the
+    /// timer then goes on). False when memory is over the limit and there is nothing to evict. The caller holds no
+    /// shard.
+    #[inline]
     pub fn make_room(&self) -> bool {
+        !self.is_over_limit() || self.evict_slice()
+    }
+
+    fn is_over_limit(&self) -> bool {
         let keyspace = &self.node.keyspace;
         let limit = keyspace.namespace.maxmemory_bytes();
-        limit == 0 || counted_bytes(&keyspace.not_counted) <= limit
+        limit != 0 && counted_bytes(keyspace) > limit
+    }
+
+    /// Goes on evicting where no command does it; true when there is more to do now.
+    pub fn evict_on(&self) -> bool {
+        if self.is_over_limit() {
+            return self.evict_slice() && self.is_over_limit() && !self.is_eviction_paused();
+        }
+        self.node.keyspace.namespace.note_exceeded(false, self.node.clock.monotonic_us());
+        false
+    }
+
+    fn is_eviction_paused(&self) -> bool {
+        self.node.generation.load(Relaxed) != 0 && self.node.paused(true, self.node.clock.now_ms()).is_some()
+    }
+
+    #[cold]
+    fn evict_slice(&self) -> bool {
+        let (node, namespace) = (&self.node, &self.node.keyspace.namespace);
+        let started_us = node.clock.monotonic_us();
+        namespace.note_exceeded(true, started_us);
+        if namespace.policy() == Policy::NoEviction {
+            return false;
+        }
+        if self.is_eviction_paused() {
+            return true;
+        }
+        let slice_us = slice_us(namespace.tenacity());
+        let now_ms = node.clock.now_ms();
+        let mut room = true;
+        for evicted in 1_u32.. {
+            room = self.evict_one(now_ms);
+            if !room || !self.is_over_limit() {
+                break;
+            }
+            if evicted % CLOCK_EVERY == 0 && node.clock.monotonic_us() - started_us > slice_us {
+                break;
+            }
+        }
+        let now_us = node.clock.monotonic_us();
+        if room && !self.is_over_limit() {
+            namespace.note_exceeded(false, now_us);
+        }
+        let (took_ms, threshold_ms) = ((now_us - started_us) / 1000, node.config.latency_monitor_threshold.get());
+        if threshold_ms > 0 && took_ms as i64 >= threshold_ms {
+            node.stats.latency.add("eviction-cycle", now_ms / 1000, took_ms);
+        }
+        room
+    }
+
+    /// Evicts the key that is the one to go; false when there is none.
+    fn evict_one(&self, now_ms: u64) -> bool {
+        let keyspace = &self.node.keyspace;
+        let Some((mut txn, key)) = evict::victim(keyspace, now_ms) else { return false };
+        let entry = txn.evict(&key);
+        let ready = self.commit(txn, Unit::default());
+        match entry {
+            Some(entry) if keyspace.namespace.lazy_eviction() => keyspace.discard(entry),
+            entry => drop(entry),
+        }
+        self.serve_ready(ready);
+        true
+    }
+
+    /// Tells the access clock how many keys there are.
+    pub fn follow_keys(&self) {
+        let keyspace = &self.node.keyspace;
+        let namespace = &keyspace.namespace;
+        let keys = || keyspace.sum(|shard| shard.dbs.iter().map(|db| db.table.len() as u64).sum());
+        namespace.clock.follow(namespace.orders_uses().then(keys));
+    }
+}
+
+/// Evictions between two looks at the clock.
+const CLOCK_EVERY: u32 = 16;
+
+/// How long one slice of eviction may take, in microseconds, by `maxmemory-eviction-tenacity`: up to 10 in equal steps
+/// to half a millisecond, then growing by 15% each, at 100 for ever.
+fn slice_us(tenacity: u32) -> u64 {
+    match tenacity {
+        0..=10 => 50 * u64::from(tenacity),
+        11..=99 => (500.0 * 1.15_f64.powi(tenacity as i32 - 10)) as u64,
+        _ => u64::MAX,
     }
 }

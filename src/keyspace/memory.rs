@@ -3,6 +3,8 @@
 //! The bytes in use are counted by the allocator (`base::alloc`). Not counted for eviction are bytes that are on their
 //! way out: queued for freeing, or held by buffers of a cut, of replicas and of the AOF.
 
+use super::Keyspace;
+use crate::base::alloc::used_memory;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// Bytes that are in use but must not cause eviction.
@@ -23,6 +25,7 @@ impl NotCounted {
 }
 
 /// Bytes in use that count for eviction.
-pub fn counted_bytes(not_counted: &NotCounted) -> u64 {
-    (crate::base::alloc::used_memory() as u64).saturating_sub(not_counted.bytes())
+#[inline]
+pub fn counted_bytes(keyspace: &Keyspace) -> u64 {
+    (used_memory() as u64).saturating_sub(keyspace.not_counted.bytes() + keyspace.later.pending_bytes())
 }

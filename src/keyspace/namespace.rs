@@ -1,6 +1,9 @@
 //! Limit, policy and counters of one namespace (D17); today there is one, the whole server.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use super::evict::clock::AccessClock;
+use super::evict::pool::Pool;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The eviction policy: Redis' eight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,10 +75,19 @@ pub struct Namespace {
     tenacity: AtomicU32,
     lfu_log_factor: AtomicU32,
     lfu_decay_minutes: AtomicU32,
+    lazy_eviction: AtomicBool,
+    /// What the time of last use is measured in.
+    pub clock: AccessClock,
+    /// Who may go next.
+    pub pool: Mutex<Pool>,
+    /// The shard whose turn it is to be sampled, modulo their number.
+    pub turn: AtomicU32,
     /// Keys evicted since the start or CONFIG RESETSTAT.
     pub evicted: AtomicU64,
-    /// Microseconds spent over the limit.
-    pub exceeded_us: AtomicI64,
+    /// Microseconds spent over the limit, as far as they are over.
+    pub exceeded_us: AtomicU64,
+    /// Since when memory is over the limit, in monotonic microseconds; 0 while it is not.
+    exceeded_since_us: AtomicU64,
 }
 
 impl Default for Namespace {
@@ -87,8 +99,13 @@ impl Default for Namespace {
             tenacity: AtomicU32::new(10),
             lfu_log_factor: AtomicU32::new(10),
             lfu_decay_minutes: AtomicU32::new(1),
+            lazy_eviction: AtomicBool::new(false),
+            clock: AccessClock::default(),
+            pool: Mutex::default(),
+            turn: AtomicU32::new(0),
             evicted: AtomicU64::new(0),
-            exceeded_us: AtomicI64::new(0),
+            exceeded_us: AtomicU64::new(0),
+            exceeded_since_us: AtomicU64::new(0),
         }
     }
 }
@@ -115,6 +132,8 @@ impl Namespace {
         lfu_log_factor, set_lfu_log_factor: u32;
         /// Minutes after which the LFU counter loses one.
         lfu_decay_minutes, set_lfu_decay_minutes: u32;
+        /// Whether evicted values are freed in the background.
+        lazy_eviction, set_lazy_eviction: bool;
     }
     /// The policy.
     #[inline]
@@ -124,5 +143,27 @@ impl Namespace {
     /// Changes the policy, at once.
     pub fn set_policy(&self, policy: Policy) {
         self.policy.store(policy as u8, Relaxed)
+    }
+
+    /// Whether the order of uses decides who goes.
+    pub fn orders_uses(&self) -> bool {
+        self.maxmemory_bytes() > 0 && self.policy().is_lru()
+    }
+
+    /// Notes whether memory is over the limit, at this monotonic time in microseconds.
+    pub fn note_exceeded(&self, is_over: bool, now_us: u64) {
+        let since = self.exceeded_since_us.load(Relaxed);
+        if is_over && since == 0 {
+            self.exceeded_since_us.store(now_us.max(1), Relaxed);
+        } else if !is_over && since != 0 && self.exceeded_since_us.swap(0, Relaxed) != 0 {
+            self.exceeded_us.fetch_add(now_us.saturating_sub(since), Relaxed);
+        }
+    }
+    /// Microseconds that memory has been over the limit without a break.
+    pub fn exceeded_now_us(&self, now_us: u64) -> u64 {
+        match self.exceeded_since_us.load(Relaxed) {
+            0 => 0,
+            since => now_us.saturating_sub(since),
+        }
     }
 }

@@ -68,6 +68,8 @@ pub struct Shard {
     pub counters: Counters,
     /// For samples.
     pub rng: Rng,
+    /// Whose turn it is to be looked at by eviction: a database and a cursor in its table.
+    pub hand: (usize, u64),
     /// The epoch bit that new entries get. While no cut runs, every entry has it.
     pub epoch: bool,
     /// Where the old value of an entry goes before it is changed; only while a cut runs.
@@ -83,6 +85,7 @@ impl Shard {
             waiters: WaiterMap::default(),
             counters: Counters::default(),
             rng: Rng::from_seed(seed),
+            hand: (0, 0),
             epoch: false,
             cut: None,
         }

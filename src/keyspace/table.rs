@@ -201,7 +201,7 @@ impl Table {
     /// Visits the entries of the next home buckets in hash order from `cursor` on, until at least one entry was visited
     /// or 64 buckets were looked at. Begins with cursor 0; returns the cursor to go on with, 0 at the end. Cursors are
     /// below 2^40.
-    pub fn scan(&self, cursor: u64, mut each: impl FnMut(&Entry)) -> u64 {
+    pub fn scan<'t>(&'t self, cursor: u64, mut each: impl FnMut(&'t Entry)) -> u64 {
         let mut position = cursor << CURSOR_SHIFT;
         for _ in 0..64 {
             let mut visited = false;
@@ -218,11 +218,11 @@ impl Table {
 
     /// Visits the home bucket that covers this position of the hash order, from that position on; returns the position
     /// of the next one, 0 at the end.
-    fn scan_bucket(&self, position: u64, mut each: impl FnMut(&Entry)) -> u64 {
+    fn scan_bucket<'t>(&'t self, position: u64, mut each: impl FnMut(&'t Entry)) -> u64 {
         let Some(segment) = self.segment(position) else { return 0 };
         let start = segment.window(position);
         let home = segment.home(start);
-        let mut visit = |told: Option<usize>, entry: &Entry| {
+        let mut visit = |told: Option<usize>, entry: &'t Entry| {
             if told.unwrap_or_else(|| segment.window((self.hasher)(entry.key()))) >= start {
                 each(entry);
             }

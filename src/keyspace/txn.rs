@@ -472,18 +472,18 @@ impl<'k> Txn<'k> {
         self.event(Class::EXPIRED, "expired", key);
     }
 
-    /// Removes a key to make room, with its event and its effect; false when it is not there.
-    pub fn evict(&mut self, key: &[u8]) -> bool {
+    /// Removes a key to make room, with its event and its effect. The entry is the caller's to free, best when its
+    /// shard is no longer held.
+    pub fn evict(&mut self, key: &[u8]) -> Option<Entry> {
         let hash = key_hash(key);
         let db = self.db;
-        let Some(entry) = self.shard_mut(hash).take(db, hash, key) else { return false };
+        let entry = self.shard_mut(hash).take(db, hash, key)?;
         self.shard_mut(hash).counters.evicted += 1;
         self.keyspace.namespace.evicted.fetch_add(1, Relaxed);
-        self.keyspace.discard(entry);
         self.gone(key, Why::Evicted);
         self.mark(key, hash);
         self.event(Class::EVICTED, "evicted", key);
-        true
+        Some(entry)
     }
 
     /// Records that a key or fields went away, for the log.

@@ -163,6 +163,49 @@ impl Wheel {
         Some(self.levels.as_ref()?.next_slot(self.next_ms)?.2)
     }
 
+    /// Visits items that come next, at most `limit`, slot by slot in the order of time: each with its time and the
+    /// leading bits of its hash. Dead ones are among them.
+    pub fn walk_next(&self, limit: usize, mut each: impl FnMut(u64, u64)) {
+        let Some(levels) = &self.levels else { return };
+        let mut from_ms = [self.next_ms; LEVELS];
+        let mut left = limit;
+        while left > 0 {
+            let next = (0..LEVELS).filter_map(|level| levels.next_of_level(level, from_ms[level]));
+            let next = next.filter(|&(level, _, start_ms)| start_ms <= last_ms(self.next_ms, level));
+            let Some((level, slot, start_ms)) = next.min_by_key(|&(_, _, start_ms)| start_ms) else { return };
+            from_ms[level] = start_ms + 1;
+            for &item in levels.items(level, slot).take(left) {
+                left -= 1;
+                each(deadline_in(start_ms, level, item), item & !DEADLINE_MASK);
+            }
+        }
+    }
+
+    /// Visits items from a place on that `draw` chooses, going round, at most `limit` or until told to stop: the leading
+    /// bits of their hashes. Dead ones are among them.
+    pub fn walk_from(&self, draw: u64, limit: usize, mut each: impl FnMut(u64) -> bool) {
+        let Some(levels) = &self.levels else { return };
+        let counts = (0..LEVELS * SLOTS).map(|at| levels.items_len(at / SLOTS, at % SLOTS));
+        let total: usize = counts.clone().sum();
+        let mut skip = ((u128::from(draw) * total as u128) >> 64) as usize;
+        let first = counts.clone().position(|count| {
+            let here = skip < count;
+            skip -= if here { 0 } else { count };
+            here
+        });
+        let Some(first) = first else { return };
+        let mut left = limit.min(total);
+        for at in (first..LEVELS * SLOTS).chain(0..=first) {
+            let skipped = std::mem::take(&mut skip);
+            for &item in levels.items(at / SLOTS, at % SLOTS).skip(skipped) {
+                if left == 0 || !each(item & !DEADLINE_MASK) {
+                    return;
+                }
+                left -= 1;
+            }
+        }
+    }
+
     /// Whether compaction is under way or worth beginning, when so many deadlines are alive.
     pub fn wants_compaction(&self, alive: usize) -> bool {
         self.levels.as_ref().is_some_and(|levels| {
@@ -181,6 +224,12 @@ impl Wheel {
         }
         through
     }
+}
+
+/// The start of the last slot of a level: what seems to come after it has been seen at the beginning of the round.
+fn last_ms(next_ms: u64, level: usize) -> u64 {
+    let shift = SLOTS_BITS * level as u32;
+    (((next_ms - 1) >> shift) + SLOTS as u64) << shift
 }
 
 /// The full deadline of an item in a slot that starts at `start_ms`.
@@ -263,6 +312,13 @@ impl Levels {
         })
     }
 
+    fn items(&self, level: usize, slot: usize) -> impl Iterator<Item = &u64> {
+        self.slots[level].iter().flat_map(move |slots| slots[slot].blocks.iter().flatten())
+    }
+    fn items_len(&self, level: usize, slot: usize) -> usize {
+        self.slots[level].as_ref().map_or(0, |slots| slots[slot].blocks.iter().map(Vec::len).sum())
+    }
+
     fn heap_bytes(&self) -> usize {
         let slots = self.slots.iter().flatten();
         let blocks = slots.flat_map(|s| s.iter()).flat_map(|slot| &slot.blocks);
@@ -317,10 +373,8 @@ impl Levels {
                 Some((start_ms, _)) => start_ms + 1,
                 None => next_ms,
             };
-            // Beyond one round are the slots seen at the beginning.
-            let shift = SLOTS_BITS * level as u32;
-            let last_ms = (((next_ms - 1) >> shift) + SLOTS as u64) << shift;
-            let found = self.next_of_level(level, from_ms.max(next_ms)).filter(|found| found.2 <= last_ms);
+            let found = self.next_of_level(level, from_ms.max(next_ms));
+            let found = found.filter(|&(_, _, start_ms)| start_ms <= last_ms(next_ms, level));
             best = best.into_iter().chain(found).min_by_key(|&(level, _, start_ms)| order(start_ms, level));
         }
         let (level, slot, start_ms) = best?;

@@ -44,6 +44,10 @@ pub async fn tick(engine: Arc<Engine>) {
         let started_ns = node.clock.monotonic_ns();
         node.clock.tick();
         close_idle(&engine);
+        engine.follow_keys();
+        while engine.evict_on() {
+            tokio::task::yield_now().await;
+        }
         node.stats.sample(started_ns / 1_000_000);
         let took_ns = node.clock.monotonic_ns().saturating_sub(started_ns);
         node.stats.ticks[0].fetch_add(1, Relaxed);

@@ -419,6 +419,7 @@ fn stats(view: &View<'_>, page: &mut Page) {
         ("expired_subkeys", totals.expired_fields),
         ("expired_keys", totals.expired),
     ]);
+    let exceeded_us = node.keyspace.namespace.exceeded_now_us(node.clock.monotonic_us());
     page.field("expired_stale_perc", "0.00");
     page.fields(&[
         ("expired_time_cap_reached_count", 0),
@@ -426,8 +427,8 @@ fn stats(view: &View<'_>, page: &mut Page) {
         ("evicted_keys", node.keyspace.namespace.evicted.load(Relaxed)),
         ("evicted_clients", stats.evicted_clients.load(Relaxed)),
         ("evicted_scripts", 0),
-        ("total_eviction_exceeded_time", node.keyspace.namespace.exceeded_us.load(Relaxed).max(0) as u64 / 1000),
-        ("current_eviction_exceeded_time", 0),
+        ("total_eviction_exceeded_time", (node.keyspace.namespace.exceeded_us.load(Relaxed) + exceeded_us) / 1000),
+        ("current_eviction_exceeded_time", exceeded_us / 1000),
         ("keyspace_hits", totals.hits),
         ("keyspace_misses", totals.misses),
         ("pubsub_channels", node.pubsub.channels.len() as u64),

@@ -4,8 +4,24 @@
 //! Redis documents it: a use raises a counter c with probability 1 / ((c - 5) * factor + 1), and every
 //! `lfu-decay-time` minutes without use lower it by one.
 
+use super::super::entry::Entry;
 use super::super::namespace::Namespace;
+use super::{Ranking, Source, View};
 use crate::base::hash::mix;
+
+/// Ranks by the counter, and keys with equal counters by the minute of their last use.
+pub struct Lfu;
+
+impl Ranking for Lfu {
+    fn source(&self) -> Source {
+        Source::Hand
+    }
+    fn rank(&self, entry: &Entry, view: View<'_>) -> u64 {
+        let word = entry.access();
+        let idle = elapsed(word, view.now_ms);
+        u64::from(counter(word, view.ns, view.now_ms)) << 16 | u64::from(0xffff - idle)
+    }
+}
 
 /// The counter of a new entry, so that it is not the next victim.
 pub const INITIAL: u32 = 5;
@@ -19,10 +35,14 @@ pub fn fresh(now_ms: u64) -> u32 {
     minutes(now_ms) << 8 | INITIAL
 }
 
+/// Minutes since the last use.
+fn elapsed(word: u32, now_ms: u64) -> u32 {
+    minutes(now_ms).wrapping_sub(word >> 8) & 0xffff
+}
+
 /// The counter after decay.
 pub fn counter(word: u32, ns: &Namespace, now_ms: u64) -> u32 {
-    let elapsed = minutes(now_ms).wrapping_sub(word >> 8) & 0xffff;
-    let periods = elapsed.checked_div(ns.lfu_decay_minutes()).unwrap_or(0);
+    let periods = elapsed(word, now_ms).checked_div(ns.lfu_decay_minutes()).unwrap_or(0);
     (word & 0xff).saturating_sub(periods)
 }
 

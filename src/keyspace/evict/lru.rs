@@ -1,22 +1,29 @@
-//! Least recently used, approximated by samples.
+//! Least recently used: the key whose last use is longest ago.
 //!
-//! The access word is the time of the last use in seconds, modulo 2^24, as in Redis.
+//! The access word is a tick of the [access clock](super::clock), which orders uses far more finely than seconds.
 
-/// Bits of the access word.
-pub const BITS: u32 = 24;
+use super::super::entry::Entry;
+use super::super::namespace::Namespace;
+use super::{Ranking, Source, View};
 
-/// The access word for a use at `now_ms`.
-#[inline]
-pub fn clock(now_ms: u64) -> u32 {
-    (now_ms / 1000) as u32 & ((1 << BITS) - 1)
+/// Ranks by last use.
+pub struct Lru;
+
+impl Ranking for Lru {
+    fn source(&self) -> Source {
+        Source::Hand
+    }
+    fn rank(&self, entry: &Entry, view: View<'_>) -> u64 {
+        view.ns.clock.last_use(entry.access())
+    }
 }
 
-/// Seconds since the last use.
-pub fn idle_seconds(word: u32, now_ms: u64) -> u64 {
-    (clock(now_ms).wrapping_sub(word) & ((1 << BITS) - 1)) as u64
+/// Seconds since the last use that an access word stands for.
+pub fn idle_seconds(word: u32, ns: &Namespace, now_ms: u64) -> u64 {
+    ns.clock.idle_seconds(word, now_ms)
 }
 
 /// The access word of an entry idle for so many seconds.
-pub fn idle_for(seconds: u64, now_ms: u64) -> u32 {
-    clock(now_ms.saturating_sub(seconds.saturating_mul(1000)))
+pub fn idle_for(seconds: u64, ns: &Namespace, now_ms: u64) -> u32 {
+    ns.clock.idle_for(seconds, now_ms)
 }

@@ -449,7 +449,7 @@ impl Segment {
     }
 
     /// Visits the entries of one home bucket, wherever they are, each with its window if that can be told.
-    pub(super) fn visit_home(self, home: usize, mut each: impl FnMut(Option<usize>, &Entry)) {
+    pub(super) fn visit_home<'a>(self, home: usize, mut each: impl FnMut(Option<usize>, &'a Entry)) {
         let next = self.after(home);
         let mut visit = |line: usize, slot: usize| {
             let bucket = self.line(line);

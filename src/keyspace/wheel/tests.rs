@@ -246,3 +246,28 @@ fn a_step_does_no_more_than_its_budget() {
     assert_eq!(total, 100_000);
     assert!(steps > 1500);
 }
+
+#[test]
+fn walks_show_what_is_filed() {
+    let mut rig = Rig::new();
+    for key in 0..3000_u64 {
+        rig.set(&key.to_le_bytes(), NOW + 1 + key * key);
+    }
+    let mut times = Vec::new();
+    rig.wheel.walk_next(10_000, |at, _| times.push(at));
+    assert_eq!(times.len(), 3000, "each once");
+    let mut next = Vec::new();
+    rig.wheel.walk_next(100, |at, _| next.push(at - NOW));
+    assert!(next.len() == 100 && next.iter().all(|&at| at < 200 * 200), "the nearest first: {next:?}");
+    for draw in [0, u64::MAX / 3, u64::MAX] {
+        let mut seen = std::collections::HashSet::new();
+        rig.wheel.walk_from(draw, 3000, |hash| seen.insert(hash));
+        assert_eq!(seen.len(), 3000, "once round");
+    }
+    let mut few = 0;
+    rig.wheel.walk_from(u64::MAX / 2, 3000, |_| {
+        few += 1;
+        few < 10
+    });
+    assert_eq!(few, 10);
+}

@@ -240,7 +240,7 @@ fn subcommands<'t>(table: &'t CommandTable, known: &Known) -> Vec<&'t Known> {
 
 fn is_movable(keys: &Keys) -> bool {
     match keys {
-        Keys::By(..) => true,
+        Keys::By(..) | Keys::AllShowing(..) => true,
         Keys::Specs(specs) => specs
             .iter()
             .any(|s| matches!(s.find, Find::Numkeys { .. } | Find::Unknown) || !matches!(s.begin, Begin::Index(_))),

@@ -18,7 +18,7 @@ impl Engine {
     /// Runs one command of a client by itself.
     pub(super) fn run_single(&self, session: &mut Session, known: &Known, argv: Argv<'_>, reply: &mut Reply) -> Flow {
         let now_ms = session.moment.unix_ms();
-        let token = matches!(known.command.spec.keys, Keys::All).then(|| self.node.token.lock());
+        let token = known.command.spec.keys.holds_all().then(|| self.node.token.lock());
         let mut txn = match self.lock_for(known, argv, session.db, now_ms) {
             Ok(txn) => txn,
             Err(error) => {
@@ -63,7 +63,7 @@ impl Engine {
                     None => Txn::empty(keyspace, db, now_ms),
                 })
             }
-            Keys::All => Ok(Txn::all(keyspace, db, now_ms)),
+            Keys::All | Keys::AllShowing(..) => Ok(Txn::all(keyspace, db, now_ms)),
             keys => {
                 // A request whose keys cannot be told is left to its handler, which has the right error for it.
                 let found = keys.find(argv.all()).unwrap_or_default();

@@ -165,6 +165,9 @@ pub enum Keys {
     By(fn(&[&[u8]]) -> Result<Found, BadKeys>, &'static [KeySpec]),
     /// The whole keyspace: all shards are held.
     All,
+    /// The whole keyspace, as the values of some keys name others (SORT); what can be told from the arguments is found
+    /// by a function, and the specs are what COMMAND shows.
+    AllShowing(fn(&[&[u8]]) -> Result<Found, BadKeys>, &'static [KeySpec]),
     /// Any key, one shard after another: the command takes shards itself when it runs alone, and finds all held within
     /// MULTI.
     Walk,
@@ -176,9 +179,14 @@ impl Keys {
         Keys::One(index, access)
     }
 
+    /// Whether the command itself holds every shard.
+    pub const fn holds_all(&self) -> bool {
+        matches!(self, Keys::All | Keys::AllShowing(..))
+    }
+
     /// Whether a transaction with this command in it holds every shard.
     pub const fn is_wide(&self) -> bool {
-        matches!(self, Keys::All | Keys::Walk)
+        self.holds_all() || matches!(self, Keys::Walk)
     }
 
     /// The key specs, for COMMAND.
@@ -186,7 +194,7 @@ impl Keys {
         match *self {
             Keys::None | Keys::All | Keys::Walk => SmallVec::new(),
             Keys::One(i, a) => SmallVec::from_slice(&[KeySpec::one(i, a)]),
-            Keys::Specs(s) | Keys::By(_, s) => SmallVec::from_slice(s),
+            Keys::Specs(s) | Keys::By(_, s) | Keys::AllShowing(_, s) => SmallVec::from_slice(s),
         }
     }
 
@@ -197,7 +205,7 @@ impl Keys {
             Keys::One(i, a) => {
                 Ok(if (i as usize) < argv.len() { Found::from_slice(&[(i as usize, a)]) } else { Found::new() })
             }
-            Keys::By(f, _) => f(argv),
+            Keys::By(f, _) | Keys::AllShowing(f, _) => f(argv),
             Keys::Specs(specs) => {
                 let mut found = Found::new();
                 for spec in specs {

@@ -1,6 +1,308 @@
-//! ACL.
+//! ACL: who may do what.
+//!
+//! There is one user, `default`, which may do everything; its password is `requirepass`. What would make, change or
+//! store other users says so instead of pretending.
 
 use super::Command;
+use super::ctx::{Ctx, Outcome, Result};
+use super::error::Error;
+use crate::acl::User;
+use crate::base::rng;
+use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group};
+use std::fmt::Write;
 
 /// The family.
-pub const COMMANDS: &[Command] = &[];
+pub const COMMANDS: &[Command] = &[ACL];
+
+const OPEN: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::SENTINEL);
+const ADMIN: Flags = OPEN.and(Flags::ADMIN);
+
+const BASE: CommandSpec = CommandSpec { group: Group::Server, since: "6.0.0", flags: ADMIN, ..CommandSpec::BASE };
+
+const fn row(name: &'static str, summary: &'static str, arity: Arity) -> CommandSpec {
+    CommandSpec { name, summary, arity, ..BASE }
+}
+
+const ACL: Command = Command::container(
+    CommandSpec {
+        name: "ACL",
+        summary: "A container for commands on users.",
+        complexity: "Depends on subcommand.",
+        arity: Arity::at_least(2),
+        flags: Flags::SENTINEL,
+        ..BASE
+    },
+    &[
+        Command::new(
+            cat,
+            CommandSpec {
+                flags: OPEN,
+                complexity: "O(1) since the categories and commands are a fixed set.",
+                args: &[Arg::string("category").optional()],
+                ..row("CAT", "The categories, or the commands of one.", Arity::at_least(2))
+            },
+        ),
+        Command::new(
+            deluser,
+            CommandSpec {
+                complexity: "O(1) amortized time considering the typical user.",
+                args: &[Arg::string("username").multiple()],
+                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+                ..row("DELUSER", "Deletes users.", Arity::at_least(3))
+            },
+        ),
+        Command::new(
+            dryrun,
+            CommandSpec {
+                since: "7.0.0",
+                complexity: "O(1).",
+                args: &[Arg::string("username"), Arg::string("command"), Arg::string("arg").optional().multiple()],
+                ..row("DRYRUN", "Whether a user may run a command.", Arity::at_least(4))
+            },
+        ),
+        Command::new(
+            genpass,
+            CommandSpec {
+                flags: OPEN,
+                args: &[Arg::integer("bits").optional()],
+                ..row("GENPASS", "A random password.", Arity::at_least(2))
+            },
+        ),
+        Command::new(
+            getuser,
+            CommandSpec {
+                complexity: "O(N). Where N is the number of password, command and pattern rules that the user has.",
+                args: &[Arg::string("username")],
+                ..row("GETUSER", "The rules of a user.", Arity::exactly(3))
+            },
+        ),
+        Command::new(
+            help,
+            CommandSpec { flags: OPEN.without(Flags::NOSCRIPT), ..row("HELP", "What there is.", Arity::exactly(2)) },
+        ),
+        Command::new(
+            list,
+            CommandSpec {
+                complexity: "O(N). Where N is the number of configured users.",
+                ..row("LIST", "All users with their rules.", Arity::exactly(2))
+            },
+        ),
+        Command::new(
+            no_file,
+            CommandSpec {
+                complexity: "O(N). Where N is the number of configured users.",
+                ..row("LOAD", "Reads the users' file anew.", Arity::exactly(2))
+            },
+        ),
+        Command::new(
+            no_file,
+            CommandSpec {
+                complexity: "O(N). Where N is the number of configured users.",
+                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+                ..row("SAVE", "Writes the users' file.", Arity::exactly(2))
+            },
+        ),
+        Command::new(
+            setuser,
+            CommandSpec {
+                complexity: "O(N). Where N is the number of rules provided.",
+                args: &[Arg::string("username"), Arg::string("rule").optional().multiple()],
+                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+                ..row("SETUSER", "Makes or changes a user.", Arity::at_least(3))
+            },
+        ),
+        Command::new(
+            users,
+            CommandSpec {
+                complexity: "O(N). Where N is the number of configured users.",
+                ..row("USERS", "The names of all users.", Arity::exactly(2))
+            },
+        ),
+        Command::new(
+            whoami,
+            CommandSpec { flags: OPEN, ..row("WHOAMI", "The user of this connection.", Arity::exactly(2)) },
+        ),
+    ],
+);
+
+fn help(ctx: &mut Ctx<'_, '_>) -> Result {
+    super::introspect::help(
+        ctx,
+        "ACL",
+        &[
+            (
+                "CAT [<category>]",
+                "List all commands that belong to <category>, or all command categories\nwhen no category is specified.",
+            ),
+            ("DELUSER <username> [<username> ...]", "Delete a list of users."),
+            (
+                "DRYRUN <username> <command> [<arg> ...]",
+                "Returns whether the user can execute the given command without executing the command.",
+            ),
+            ("GETUSER <username>", "Get the user's details."),
+            (
+                "GENPASS [<bits>]",
+                "Generate a secure 256-bit user password. The optional `bits` argument can\nbe used to specify a different size.",
+            ),
+            ("LIST", "Show users details in config file format."),
+            ("LOAD", "Reload users from the ACL file."),
+            ("SAVE", "Save the current config to the ACL file."),
+            (
+                "SETUSER <username> <attribute> [<attribute> ...]",
+                "Create or modify a user with the specified attributes.",
+            ),
+            ("USERS", "List all the registered usernames."),
+            ("WHOAMI", "Return the current connection username."),
+        ],
+    )
+}
+
+fn wrong_form(word: &[u8]) -> Error {
+    let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
+    text.extend_from_slice(&word[..word.len().min(128)]);
+    text.extend_from_slice(b"'. Try ACL HELP.");
+    Error::Owned(text)
+}
+
+/// An error that names one argument.
+fn naming(before: &str, word: &[u8], after: &str) -> Error {
+    Error::Owned([before.as_bytes(), word, after.as_bytes()].concat())
+}
+
+fn cat(ctx: &mut Ctx<'_, '_>) -> Result {
+    match ctx.args.len() {
+        2 => {
+            ctx.reply.array(Categories::NAMES.len());
+            Categories::NAMES.iter().for_each(|(_, name)| ctx.reply.bulk(name.as_bytes()));
+        }
+        3 => {
+            let word = ctx.args.at(2);
+            let found = Categories::NAMES.iter().find(|(_, name)| word.eq_ignore_ascii_case(name.as_bytes()));
+            let (category, _) = found.ok_or_else(|| naming("ERR Unknown category '", word, "'"))?;
+            let all = ctx.commands.all().iter();
+            let of: Vec<_> = all.filter(|known| known.command.spec.all_categories().has(*category)).collect();
+            ctx.reply.array(of.len());
+            of.iter().for_each(|known| ctx.reply.bulk(known.name.as_bytes()));
+        }
+        _ => return Err(wrong_form(ctx.args.at(1))),
+    }
+    Ok(Outcome::Done)
+}
+
+fn deluser(ctx: &mut Ctx<'_, '_>) -> Result {
+    if ctx.args.rest(2).iter().any(|name| *name == b"default") {
+        return Err(Error::Text("ERR The 'default' user cannot be removed"));
+    }
+    ctx.reply.int(0);
+    Ok(Outcome::Done)
+}
+
+fn dryrun(ctx: &mut Ctx<'_, '_>) -> Result {
+    let name = ctx.args.at(2);
+    if name != ctx.node.acl.default_user().name {
+        return Err(naming("ERR User '", name, "' not found"));
+    }
+    let request = ctx.args.rest(3);
+    let unknown = |_| naming("ERR Command '", request[0], "' not found");
+    let known = ctx.commands.resolve(request).map_err(unknown)?;
+    if !known.command.spec.arity.accepts(request.len()) {
+        return Err(Error::Arity(known.name.to_string().into()));
+    }
+    ctx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn genpass(ctx: &mut Ctx<'_, '_>) -> Result {
+    let bits = match ctx.args.len() {
+        2 => 256,
+        3 => ctx.args.int(2)?,
+        _ => return Err(wrong_form(ctx.args.at(1))),
+    };
+    if !(1..=4096).contains(&bits) {
+        return Err(Error::Text(
+            "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096",
+        ));
+    }
+    // Four bits each.
+    ctx.reply.bulk(rng::secret_hex((bits as usize).div_ceil(4)).as_bytes());
+    Ok(Outcome::Done)
+}
+
+/// What is set of a user, as its line and GETUSER name it.
+fn flags_of(user: &User) -> Vec<&'static str> {
+    let mut flags = vec!["on"];
+    if user.passwords.is_empty() {
+        flags.push("nopass");
+    }
+    flags.push("sanitize-payload");
+    flags
+}
+
+fn hex(hash: &[u8; 32]) -> String {
+    hash.iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn getuser(ctx: &mut Ctx<'_, '_>) -> Result {
+    let user = ctx.node.acl.default_user();
+    if ctx.args.at(2) != user.name {
+        ctx.reply.null();
+        return Ok(Outcome::Done);
+    }
+    let flags = flags_of(&user);
+    let reply = &mut *ctx.reply;
+    reply.map(6);
+    reply.bulk(b"flags");
+    reply.set(flags.len());
+    flags.iter().for_each(|flag| reply.bulk(flag.as_bytes()));
+    reply.bulk(b"passwords");
+    reply.array(user.passwords.len());
+    user.passwords.iter().for_each(|hash| reply.bulk(hex(hash).as_bytes()));
+    for (name, rules) in [("commands", "+@all"), ("keys", "~*"), ("channels", "&*")] {
+        reply.bulk(name.as_bytes());
+        reply.bulk(rules.as_bytes());
+    }
+    reply.bulk(b"selectors");
+    reply.array(0);
+    Ok(Outcome::Done)
+}
+
+fn list(ctx: &mut Ctx<'_, '_>) -> Result {
+    let user = ctx.node.acl.default_user();
+    let mut line = format!("user {} {}", String::from_utf8_lossy(&user.name), flags_of(&user).join(" "));
+    for hash in &user.passwords {
+        line.push_str(" #");
+        line.push_str(&hex(hash));
+    }
+    line.push_str(" ~* &* +@all");
+    ctx.reply.array(1);
+    ctx.reply.bulk(line.as_bytes());
+    Ok(Outcome::Done)
+}
+
+fn no_file(_: &mut Ctx<'_, '_>) -> Result {
+    Err(Error::Text(
+        "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.",
+    ))
+}
+
+fn setuser(_: &mut Ctx<'_, '_>) -> Result {
+    Err(Error::Text(
+        "ERR This version of Larder has the default user only, and only its password can be changed: CONFIG SET requirepass.",
+    ))
+}
+
+fn users(ctx: &mut Ctx<'_, '_>) -> Result {
+    ctx.reply.array(1);
+    ctx.reply.bulk(&ctx.node.acl.default_user().name);
+    Ok(Outcome::Done)
+}
+
+fn whoami(ctx: &mut Ctx<'_, '_>) -> Result {
+    let name = ctx.session.user.as_ref().map_or_else(|| ctx.node.acl.default_user().name.clone(), |u| u.name.clone());
+    ctx.reply.bulk(&name);
+    Ok(Outcome::Done)
+}

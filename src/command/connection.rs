@@ -245,7 +245,7 @@ fn quit(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn select(ctx: &mut Ctx<'_, '_>) -> Result {
-    let db = crate::base::num::parse_i64(&ctx.args[1]).ok_or(Error::Text("ERR invalid DB index"))?;
+    let db = ctx.args.int(1)?;
     if db < 0 || db as usize >= ctx.node.keyspace.databases() {
         return Err(Error::DbIndex);
     }

@@ -19,7 +19,6 @@ const MULTI: Command = Command::engine(
         name: "MULTI",
         summary: "Begins a transaction: the commands that follow are queued.",
         since: "1.2.0",
-        flags: BASE.flags.and(Flags::NO_MULTI),
         ..BASE
     },
 );
@@ -55,7 +54,6 @@ const WATCH: Command = Command::engine(
         since: "2.2.0",
         complexity: "O(1) for every key.",
         arity: Arity::at_least(2),
-        flags: BASE.flags.and(Flags::NO_MULTI),
         keys: Keys::Specs(&[KeySpec::range(1, -1, 1, Access::META)]),
         args: &[Arg::key("key").multiple()],
         ..BASE

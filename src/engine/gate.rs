@@ -39,7 +39,7 @@ impl Engine {
             return Verdict::Refuse(error);
         }
         if session.multi.is_some() && spec.flags.has(Flags::NO_MULTI) {
-            return Verdict::Refuse(no_multi(known));
+            return Verdict::Refuse(Error::Text("ERR Command not allowed inside a transaction"));
         }
         if self.node.keyspace.namespace.maxmemory_bytes() > 0 {
             let room = self.make_room();
@@ -111,14 +111,6 @@ impl Engine {
 
 fn is_exec(known: &Known) -> bool {
     matches!(known.command.run, Run::Engine(EngineOp::Exec))
-}
-
-fn no_multi(known: &Known) -> Error {
-    match known.command.run {
-        Run::Engine(EngineOp::Multi) => Error::Text("ERR MULTI calls can not be nested"),
-        Run::Engine(EngineOp::Watch) => Error::Text("ERR WATCH inside MULTI is not allowed"),
-        _ => Error::Text("ERR Command not allowed inside a transaction"),
-    }
 }
 
 fn allowed_to_subscribers(known: &Known) -> bool {

@@ -35,6 +35,9 @@ impl Multi {
 
 impl Engine {
     pub(super) fn begin_multi(&self, session: &mut Session, reply: &mut Reply) {
+        if session.multi.is_some() {
+            return self.error(session, &Error::Text("ERR MULTI calls can not be nested"), reply);
+        }
         session.multi = Some(Box::default());
         session.client.multi.store(0, Relaxed);
         session.client.marks.set(Marks::MULTI, true);
@@ -80,6 +83,9 @@ impl Engine {
     }
 
     pub(super) fn watch(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply) {
+        if session.multi.is_some() {
+            return self.error(session, &Error::Text("ERR WATCH inside MULTI is not allowed"), reply);
+        }
         let dirty = session.dirty.get_or_insert_with(|| Arc::new(AtomicBool::new(false))).clone();
         let now_ms = self.node.clock.now_ms();
         for key in argv.rest(1) {

@@ -178,7 +178,8 @@ fn cat(ctx: &mut Ctx<'_, '_>) -> Result {
         3 => {
             let word = ctx.args.at(2);
             let found = Categories::NAMES.iter().find(|(_, name)| word.eq_ignore_ascii_case(name.as_bytes()));
-            let (category, _) = found.ok_or_else(|| naming("ERR Unknown category '", word, "'"))?;
+            let (category, _) =
+                found.ok_or_else(|| naming("ERR Unknown category '", super::error::until_nul(word), "'"))?;
             let all = ctx.commands.all().iter();
             let of: Vec<_> = all.filter(|known| known.command.spec.all_categories().has(*category)).collect();
             ctx.reply.array(of.len());

@@ -87,6 +87,12 @@ const CLIENT: Command = Command::container(
             sub("SETNAME", "2.6.9", Arity::exactly(3), "Names this connection.", &[Arg::string("connection-name")]),
         ),
         Command::new(
+            caching,
+            sub("CACHING", "6.0.0", Arity::exactly(3), "Whether the next keys read are tracked.", CACHING_ARGS),
+        ),
+        Command::new(getredir, sub("GETREDIR", "6.0.0", Arity::exactly(2), "Where invalidations are sent.", &[])),
+        Command::new(trackinginfo, sub("TRACKINGINFO", "6.2.0", Arity::exactly(2), "How this connection tracks.", &[])),
+        Command::new(
             unblock,
             CommandSpec {
                 flags: ADMIN,
@@ -115,6 +121,7 @@ const fn sub(
 }
 
 const ON_OFF: &[Arg] = &[Arg::one_of("enabled", &[Arg::word("on", "ON"), Arg::word("off", "OFF")])];
+const CACHING_ARGS: &[Arg] = &[Arg::one_of("mode", &[Arg::word("yes", "YES"), Arg::word("no", "NO")])];
 const REPLY_ARGS: &[Arg] =
     &[Arg::one_of("action", &[Arg::word("on", "ON"), Arg::word("off", "OFF"), Arg::word("skip", "SKIP")])];
 const SETINFO_ARGS: &[Arg] =
@@ -548,5 +555,29 @@ fn unblock(ctx: &mut Ctx<'_, '_>) -> Result {
         })
     });
     ctx.reply.int(woken as i64);
+    Ok(Outcome::Done)
+}
+
+/// Client-side caching cannot be turned on yet, so no connection is in tracking mode.
+fn caching(_: &mut Ctx<'_, '_>) -> Result {
+    Err(Error::Text(
+        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
+    ))
+}
+
+fn getredir(ctx: &mut Ctx<'_, '_>) -> Result {
+    ctx.reply.int(ctx.session.client.redirect.load(Relaxed));
+    Ok(Outcome::Done)
+}
+
+fn trackinginfo(ctx: &mut Ctx<'_, '_>) -> Result {
+    ctx.reply.map(3);
+    ctx.reply.bulk(b"flags");
+    ctx.reply.set(1);
+    ctx.reply.bulk(b"off");
+    ctx.reply.bulk(b"redirect");
+    ctx.reply.int(ctx.session.client.redirect.load(Relaxed));
+    ctx.reply.bulk(b"prefixes");
+    ctx.reply.array(0);
     Ok(Outcome::Done)
 }

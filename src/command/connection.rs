@@ -246,6 +246,9 @@ fn quit(ctx: &mut Ctx<'_, '_>) -> Result {
 
 fn select(ctx: &mut Ctx<'_, '_>) -> Result {
     let db = ctx.args.int(1)?;
+    if i32::try_from(db).is_err() {
+        return Err(Error::Text("ERR value is out of range, value must between -2147483648 and 2147483647"));
+    }
     if db < 0 || db as usize >= ctx.node.keyspace.databases() {
         return Err(Error::DbIndex);
     }

@@ -111,7 +111,8 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result {
         Some((_, _, _, handler, ..)) => handler(ctx),
         None => {
             let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
-            text.extend_from_slice(&ctx.args[1][..ctx.args[1].len().min(128)]);
+            let word = super::error::until_nul(ctx.args.at(1));
+            text.extend_from_slice(&word[..word.len().min(128)]);
             text.extend_from_slice(b"'. Try DEBUG HELP.");
             Err(Error::Owned(text))
         }

@@ -44,6 +44,8 @@ pub enum Error {
     Arity(Cow<'static, str>),
     /// No such subcommand.
     UnknownSubcommand(Vec<u8>, &'static str),
+    /// A subcommand with arguments that it does not take, in the words that containers use.
+    WrongSubcommand(Vec<u8>, &'static str),
     /// Out of memory.
     OutOfMemory,
     /// A text with its own code word, such as `NOAUTH Authentication required.`.
@@ -91,6 +93,12 @@ impl Error {
                 text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
                 return Cow::Owned(text);
             }
+            Error::WrongSubcommand(word, container) => {
+                let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
+                text.extend_from_slice(until_nul(&word[..word.len().min(128)]));
+                text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
+                return Cow::Owned(text);
+            }
             Error::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.".into(),
             Error::Text(text) => (*text).into(),
             Error::Owned(text) => return Cow::Borrowed(text),
@@ -106,4 +114,9 @@ impl From<WrongType> for Error {
     fn from(_: WrongType) -> Error {
         Error::WrongType
     }
+}
+
+/// A word as Redis shows it within an error: what follows a NUL is lost.
+pub fn until_nul(word: &[u8]) -> &[u8] {
+    word.split(|b| *b == 0).next().unwrap_or_default()
 }

@@ -132,7 +132,7 @@ fn slowlog_get(ctx: &mut Ctx<'_, '_>) -> Result {
             Some(n) => n as usize,
             None => return Err(Error::Text("ERR count should be greater than or equal to -1")),
         },
-        _ => return Err(Error::Arity("slowlog|get".into())),
+        _ => return Err(Error::WrongSubcommand(ctx.args.at(1).to_vec(), "SLOWLOG")),
     };
     let slow = ctx.node.stats.slowlog.newest(count);
     ctx.reply.array(slow.len());

@@ -307,9 +307,7 @@ fn sunsubscribe(ctx: &mut Ctx<'_, '_>) -> Result {
 
 fn reply_names(ctx: &mut Ctx<'_, '_>, mut names: Vec<Vec<u8>>) -> Result {
     if ctx.args.len() > 3 {
-        return Err(Error::Arity(
-            if ctx.args.is(1, "CHANNELS") { "pubsub|channels" } else { "pubsub|shardchannels" }.into(),
-        ));
+        return Err(Error::WrongSubcommand(ctx.args.at(1).to_vec(), "PUBSUB"));
     }
     if let Some(pattern) = ctx.args.all().get(2) {
         names.retain(|n| glob::matches(pattern, n));

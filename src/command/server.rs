@@ -267,8 +267,7 @@ const REPLICAOF: Command = Command::new(
 
 const SLAVEOF: Command = Command::new(replicaof, CommandSpec { name: "SLAVEOF", since: "1.0.0", ..REPLICAOF.spec });
 
-const CLUSTER: Command = Command::new(
-    cluster_disabled,
+const CLUSTER: Command = Command::container(
     CommandSpec {
         name: "CLUSTER",
         summary: "A container for cluster commands.",
@@ -278,7 +277,50 @@ const CLUSTER: Command = Command::new(
         arity: Arity::at_least(2),
         ..BASE
     },
+    &[
+        Command::new(cluster_disabled, cluster("ADDSLOTS", -3, "3.0.0")),
+        Command::new(cluster_disabled, cluster("ADDSLOTSRANGE", -4, "7.0.0")),
+        Command::new(cluster_disabled, cluster("BUMPEPOCH", 2, "3.0.0")),
+        Command::new(cluster_disabled, cluster("COUNT-FAILURE-REPORTS", 3, "3.0.0")),
+        Command::new(cluster_disabled, cluster("COUNTKEYSINSLOT", 3, "3.0.0")),
+        Command::new(cluster_disabled, cluster("DELSLOTS", -3, "3.0.0")),
+        Command::new(cluster_disabled, cluster("DELSLOTSRANGE", -4, "7.0.0")),
+        Command::new(cluster_disabled, cluster("FAILOVER", -2, "3.0.0")),
+        Command::new(cluster_disabled, cluster("FLUSHSLOTS", 2, "3.0.0")),
+        Command::new(cluster_disabled, cluster("FORGET", 3, "3.0.0")),
+        Command::new(cluster_disabled, cluster("GETKEYSINSLOT", 4, "3.0.0")),
+        Command::new(cluster_disabled, cluster("HELP", 2, "5.0.0")),
+        Command::new(cluster_disabled, cluster("INFO", 2, "3.0.0")),
+        Command::new(cluster_disabled, cluster("KEYSLOT", 3, "3.0.0")),
+        Command::new(cluster_disabled, cluster("LINKS", 2, "7.0.0")),
+        Command::new(cluster_disabled, cluster("MEET", -4, "3.0.0")),
+        Command::new(cluster_disabled, cluster("MYID", 2, "3.0.0")),
+        Command::new(cluster_disabled, cluster("MYSHARDID", 2, "7.2.0")),
+        Command::new(cluster_disabled, cluster("NODES", 2, "3.0.0")),
+        Command::new(cluster_disabled, cluster("REPLICAS", 3, "5.0.0")),
+        Command::new(cluster_disabled, cluster("REPLICATE", 3, "3.0.0")),
+        Command::new(cluster_disabled, cluster("RESET", -2, "3.0.0")),
+        Command::new(cluster_disabled, cluster("SAVECONFIG", 2, "3.0.0")),
+        Command::new(cluster_disabled, cluster("SET-CONFIG-EPOCH", 3, "3.0.0")),
+        Command::new(cluster_disabled, cluster("SETSLOT", -4, "3.0.0")),
+        Command::new(cluster_disabled, cluster("SHARDS", 2, "7.0.0")),
+        Command::new(cluster_disabled, cluster("SLAVES", 3, "3.0.0")),
+        Command::new(cluster_disabled, cluster("SLOTS", 2, "3.0.0")),
+    ],
 );
+
+/// A subcommand of CLUSTER: all of them say that cluster support is disabled.
+const fn cluster(name: &'static str, arity: i16, since: &'static str) -> CommandSpec {
+    CommandSpec {
+        name,
+        since,
+        arity: Arity(arity),
+        summary: "Part of cluster mode, which is off.",
+        group: Group::Cluster,
+        flags: Flags::STALE,
+        ..BASE
+    }
+}
 
 const ASKING: Command = Command::new(
     cluster_disabled,
@@ -380,8 +422,9 @@ fn flushed_all(ctx: &Ctx<'_, '_>) {
 }
 
 fn swapdb(ctx: &mut Ctx<'_, '_>) -> Result {
-    let a = parse_i64(ctx.args.at(1)).ok_or(Error::Text("ERR invalid first DB index"))?;
-    let b = parse_i64(ctx.args.at(2)).ok_or(Error::Text("ERR invalid second DB index"))?;
+    let index = |i: usize| parse_i64(ctx.args.at(i)).filter(|n| i32::try_from(*n).is_ok());
+    let a = index(1).ok_or(Error::Text("ERR invalid first DB index"))?;
+    let b = index(2).ok_or(Error::Text("ERR invalid second DB index"))?;
     let within = |n: i64| usize::try_from(n).ok().filter(|n| *n < ctx.node.keyspace.databases());
     let (a, b) = (within(a).ok_or(Error::DbIndex)?, within(b).ok_or(Error::DbIndex)?);
     if a != b {
@@ -500,6 +543,9 @@ fn monitor(ctx: &mut Ctx<'_, '_>) -> Result {
 
 /// A larder: a shelf of jars, as full as the database.
 fn lolwut(ctx: &mut Ctx<'_, '_>) -> Result {
+    if ctx.args.len() > 2 && ctx.args.is(1, "VERSION") {
+        ctx.args.int(2)?;
+    }
     let keys = ctx.node.keyspace.sum(|s| s.dbs.iter().map(|d| d.table.len() as u64).sum());
     let full = (keys.checked_ilog10().map_or(0, |n| n + 1)).min(8) as usize;
     let row = |jar: &str, empty: &str| format!(" {}{}\n", jar.repeat(full), empty.repeat(8 - full));

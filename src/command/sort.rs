@@ -6,7 +6,7 @@
 
 use super::Command;
 use super::ctx::{Ctx, Origin, Outcome, Result, reply_str, reply_value};
-use super::error::Error;
+use super::error::{Error, until_nul};
 use crate::base::num::{is_space, parse_f64};
 use crate::keyspace::change::Class;
 use crate::keyspace::{Deadline, Txn};
@@ -267,14 +267,14 @@ fn weigh(txn: &Txn<'_>, request: &Request<'_>, element: &[u8]) -> Result<Weight>
     }
 }
 
-/// Equal numbers are ordered by the elements' bytes; equal texts keep their order.
+/// Equal numbers are ordered by the elements' bytes; texts are compared up to a NUL, and equal ones keep their order.
 fn compare(a: &(Weight, Vec<u8>), b: &(Weight, Vec<u8>)) -> Ordering {
     match (&a.0, &b.0) {
         (Weight::Number(x), Weight::Number(y)) => {
             x.partial_cmp(y).unwrap_or(Ordering::Equal).then_with(|| a.1.cmp(&b.1))
         }
-        (Weight::Text(x), Weight::Text(y)) => x.cmp(y),
-        _ => a.1.cmp(&b.1),
+        (Weight::Text(x), Weight::Text(y)) => x.as_deref().map(until_nul).cmp(&y.as_deref().map(until_nul)),
+        _ => until_nul(&a.1).cmp(until_nul(&b.1)),
     }
 }
 

@@ -254,11 +254,11 @@ fn is_paired(reply: &Reply) -> bool {
 }
 
 /// What ZADD asks for.
-struct Add<'a> {
-    conditions: AddIf,
+pub(super) struct Add<'a> {
+    pub(super) conditions: AddIf,
     /// CH: count what changed, not what is new.
-    count_changed: bool,
-    pairs: Vec<(f64, &'a [u8])>,
+    pub(super) count_changed: bool,
+    pub(super) pairs: Vec<(f64, &'a [u8])>,
 }
 
 impl<'a> Add<'a> {
@@ -305,10 +305,10 @@ fn check_conditions(conditions: AddIf, pairs: usize) -> Result<()> {
 
 /// How many members became new or got another score, and what became of the last one.
 #[derive(Default)]
-struct Tally {
-    new: usize,
-    updated: usize,
-    score: Option<f64>,
+pub(super) struct Tally {
+    pub(super) new: usize,
+    pub(super) updated: usize,
+    pub(super) score: Option<f64>,
 }
 
 fn zadd(ctx: &mut Ctx<'_, '_>) -> Result {
@@ -337,7 +337,7 @@ fn reply_score(reply: &mut Reply, score: Option<f64>) {
     }
 }
 
-fn apply(ctx: &mut Ctx<'_, '_>, add: &Add<'_>) -> Result<Tally> {
+pub(super) fn apply(ctx: &mut Ctx<'_, '_>, add: &Add<'_>) -> Result<Tally> {
     let limits = limits(ctx.node);
     let create = if add.conditions.present { Create::No } else { Create::Yes };
     let tally = ctx.txn.edit(ctx.args.all()[1], create, |zset: &mut ZSet, note| {

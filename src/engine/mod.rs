@@ -183,7 +183,7 @@ impl Engine {
         if let Some(known) = known {
             self.node.stats.worker(session.client.worker).by_command[known.index as usize].rejected.add(1);
             // EXEC refused ends the transaction, as Redis does.
-            if matches!(known.command.run, Run::Engine(EngineOp::Exec)) && session.multi.is_some() {
+            if matches!(known.command.run, Run::Engine(EngineOp::Exec)) {
                 self.leave_multi(session);
                 let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
                 text.extend_from_slice(&error.wire());

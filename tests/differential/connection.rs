@@ -38,7 +38,6 @@ pub const FAMILY: Family = Family {
         "COMMAND GETKEYS SET key val",
         "COMMAND GETKEYS MSET ( key val )+",
         "COMMAND GETKEYS ZUNIONSTORE key 2 key key",
-        "COMMAND GETKEYS EVAL script numkeys key+",
         "COMMAND GETKEYS SORT key STORE key",
         "COMMAND GETKEYS XREAD STREAMS key key 0 0",
         "COMMAND GETKEYS GET",
@@ -80,7 +79,7 @@ fn own(name: &str, random: &mut Random) -> Option<Vec<u8>> {
     let pool: &[&str] = match name {
         "name" => &["web", "worker-1", "", "with space", "new\nline", "default", "é"],
         "clienttype" => &["normal", "master", "replica", "slave", "pubsub", "NORMAL", "x"],
-        "anycommand" => &["PING", "NOSUCH", "EVAL", "XREADGROUP", "client"],
+        "anycommand" => &["PING", "NOSUCH", "XREADGROUP", "client"],
         "script" => &["return 1", "x"],
         "directive" => &[
             "maxmemory",

@@ -188,17 +188,17 @@ impl Cell {
 }
 
 /// Adds `by` to the number that stands in every other bit: the bits between are filled with ones to carry an addition
-/// across, and are empty to borrow for a subtraction.
+/// across, and are empty to borrow for a subtraction. What lies above the used bits is cut off, but only when something
+/// moves: the cell of the 180th meridian itself begins one past the grid.
 fn moved(bits: u64, axis: u64, used: u64, by: i8) -> u64 {
     let (this, other) = (bits & axis, bits & !axis);
-    let between = !axis & used;
     let unit = axis & axis.wrapping_neg();
     let sum = match by {
-        0 => this,
+        0 => return bits,
         1 => (this | !axis).wrapping_add(unit),
         _ => this.wrapping_sub(unit),
     };
-    (sum & axis & used) | (other & (between | !used))
+    (sum & axis & used) | other
 }
 
 /// Puts 32 bits into the even bits of a word.

@@ -1,6 +1,0 @@
-//! Geo commands.
-
-use super::Command;
-
-/// The family.
-pub const COMMANDS: &[Command] = &[];

@@ -218,7 +218,7 @@ fn list(ctx: &mut Ctx<'_, '_>) -> Result {
     if ctx.args.len() == 4 && ctx.args.is(2, "TYPE") {
         kind = Some(client_type(&ctx.args[3])?);
     } else if ctx.args.len() > 3 && ctx.args.is(2, "ID") {
-        let parse = |a: &&[u8]| parse_i64(a).filter(|n| *n > 0).ok_or(Error::Text("ERR Invalid client ID"));
+        let parse = |a: &&[u8]| parse_i64(a).ok_or(Error::Text("ERR Invalid client ID"));
         ids = Some(ctx.args.rest(3).iter().map(|a| parse(a).map(|n| n as u64)).collect::<std::result::Result<_, _>>()?);
     } else if ctx.args.len() != 2 {
         return Err(Error::Syntax);
@@ -543,7 +543,7 @@ fn unblock(ctx: &mut Ctx<'_, '_>) -> Result {
         4 if ctx.args.is(3, "TIMEOUT") => 1,
         4 if ctx.args.is(3, "ERROR") => 2,
         4 => return Err(Error::Text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
-        _ => return Err(Error::Syntax),
+        _ => return Err(Error::WrongSubcommand(ctx.args.at(1).to_vec(), "CLIENT")),
     };
     let id = ctx.args.int(2)?;
     let woken = ctx.node.clients.find(id as u64).is_some_and(|client| {

@@ -75,7 +75,7 @@ fn keys_of_sort(argv: &[&[u8]]) -> std::result::Result<Found, BadKeys> {
         }
         at += match () {
             () if is("LIMIT") => 3,
-            () if is("GET") || is("BY") || is("STORE") => 2,
+            () if is("GET") || is("BY") => 2,
             () => 1,
         };
     }
@@ -407,7 +407,7 @@ mod tests {
             keys_of_sort(&argv).unwrap().into_iter().map(|(at, _)| at).collect::<Vec<_>>()
         };
         assert_eq!(keys("SORT a"), [1]);
-        assert_eq!(keys("SORT a BY store LIMIT 0 store STORE b ALPHA store c"), [1, 10]);
+        assert_eq!(keys("SORT a BY store LIMIT 0 store STORE b ALPHA store c"), [1, 11]);
         assert_eq!(keys("SORT a STORE"), [1]);
     }
 }

@@ -186,7 +186,8 @@ impl Engine {
             if matches!(known.command.run, Run::Engine(EngineOp::Exec)) {
                 self.leave_multi(session);
                 let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
-                text.extend_from_slice(&error.wire());
+                let wire = error.wire();
+                text.extend_from_slice(wire.strip_prefix(b"ERR ").unwrap_or(&wire));
                 self.error(session, &Error::Owned(text), reply);
                 return;
             }

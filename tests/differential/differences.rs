@@ -65,11 +65,21 @@ const DIFFERENCES: &[Difference] = &[
     Difference {
         command: "*",
         explains: |_, ours, theirs| same_numbers(ours, theirs),
-        reason: "since 7.2 doubles are written with as few digits as tell them apart, not with 17",
+        reason: "since 7.2 doubles are written in as few digits as tell them apart, with an exponent where Grisu2 gives one",
+    },
+    Difference {
+        command: "COMMAND",
+        explains: |command, _, _| command.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"COUNT")),
+        reason: "there are other commands",
+    },
+    Difference {
+        command: "COMMAND",
+        explains: |_, ours, _| says(ours, "ERR Invalid arguments specified for command"),
+        reason: "a count of keys that is no number is refused, not read as far as it goes",
     },
     Difference {
         command: "CONFIG",
-        explains: |command, _, _| command.get(2).is_some_and(|name| name.eq_ignore_ascii_case(b"maxmemory-samples")),
+        explains: |command, _, _| command.iter().any(|name| name.eq_ignore_ascii_case(b"maxmemory-samples")),
         reason: "since 7.4 maxmemory-samples ends at 64",
     },
 ];
@@ -105,7 +115,7 @@ fn without_consumers(value: &Value) -> String {
     kept
 }
 
-/// Equal but for numbers, of which ours has fewer digits and the same value.
+/// Equal but for numbers, which have the same value in other digits.
 fn same_numbers(ours: &Value, theirs: &Value) -> bool {
     match (ours, theirs) {
         (Value::Bulk(ours), Value::Bulk(theirs)) => {
@@ -120,9 +130,7 @@ fn same_numbers(ours: &Value, theirs: &Value) -> bool {
 }
 
 fn same_number(ours: &str, theirs: &str) -> bool {
-    theirs.len() > 16
-        && ours.len() <= theirs.len()
-        && matches!((ours.parse::<f64>(), theirs.parse::<f64>()), (Ok(a), Ok(b)) if a == b)
+    theirs.len() > 16 && matches!((ours.parse::<f64>(), theirs.parse::<f64>()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// True for an error that starts with these words.

@@ -12,7 +12,6 @@ pub const FAMILY: Family = Family {
         "8x EVAL script 1 key val",
         "2x EVAL script 2 key key val val",
         "EVAL_RO script 1 key val",
-        "COMMAND GETKEYS EVAL script numkeys key+",
         "EVAL script signedcount key val",
         "!SCRIPT LOAD script",
         "EVALSHA 'e0e1f9fabfc9d4800c877a703b823ac0578ff8db' 0",

@@ -36,6 +36,7 @@ pub fn run(options: &Options) {
     }
 }
 
+#[derive(Default)]
 struct Progress {
     next: u64,
     keys: u64,
@@ -78,11 +79,5 @@ async fn store(mut socket: TcpStream, progress: Rc<RefCell<Progress>>) -> std::i
         let mut progress = progress.borrow_mut();
         let window = (index * WINDOWS / progress.keys) as usize;
         progress.windows[window].push(latency);
-    }
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Progress { next: 0, keys: 0, windows: Vec::new() }
     }
 }

@@ -1,1 +1,244 @@
-//! The Lua VM: sandbox, limits, libraries.
+//! One virtual machine: the Lua state, built behind its sandbox, and the loop that serves jobs.
+//!
+//! The machine lives on the stack of its [`Seat`] from birth to end. Natives that need the outside switch to the
+//! driver through the seat's yielder, which they borrow: the state, the natives and the loop share one scope, so the
+//! compiler sees that none outlives the stack.
+//!
+//! # Memory
+//! Lua's allocator refuses to grow beyond [`Desk::memory_limit`] while Lua code runs; natives work with the limit off
+//! (see [`super::params::NoLimit`]). A job that leaves much garbage is followed by a full collection, so memory comes
+//! back at once; else one small step every [`STEP_EVERY`] jobs, as Redis does.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use corosensei::Yielder;
+use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
+
+use super::desk::{Ask, Desk, Job, Outcome, Phase, Tell, Word};
+use super::error::{Fatal, PRELUDE, Raised, fatal, plain_text, until_nul, unwrap};
+use super::params::{Natives, Pacer, set_limit};
+use super::redis_api::{self, Asking, Switch};
+use super::seat::Seat;
+use super::value::Writer;
+use super::{bitlib, cjson, cmsgpack, mathlib, strings, structs};
+
+/// Instructions between looks at the clock.
+const TICK_INSTRUCTIONS: u32 = 100_000;
+
+/// Jobs between steps of the collector.
+const STEP_EVERY: u32 = 50;
+
+/// Garbage beyond this, and beyond as much as is live, is collected at once.
+const GARBAGE_BYTES: usize = 4 << 20;
+
+/// A machine on its seat; `None` when there is no address space for its stack.
+pub(super) fn start(desk: Desk) -> Option<Seat> {
+    Seat::new(Rc::new(desk), body)
+}
+
+fn body(yielder: &Yielder<Tell, Ask>, desk: Rc<Desk>) {
+    let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS, LuaOptions::new())
+        .expect("the libraries are among those mlua holds safe");
+    let switch = |ask| yielder.suspend(ask);
+    let switch: &Switch<'_> = &switch;
+    let served = lua.scope(|scope| {
+        let asking = Asking::new(scope, &desk, switch)?;
+        let machine = Machine::new(&lua, &asking, &desk)?;
+        machine.serve(&desk, switch);
+        Ok(())
+    });
+    served.expect("the sandbox builds: it depends on nothing from outside");
+}
+
+/// The entry points of the prelude.
+struct Machine<'a> {
+    lua: &'a Lua,
+    slots: Table,
+    compile: Function,
+    run: Function,
+    load: Function,
+    jobs: Cell<u32>,
+    /// Bytes in use after the last full collection.
+    live: Cell<usize>,
+}
+
+impl<'a> Machine<'a> {
+    fn new(lua: &'a Lua, asking: &Asking, desk: &Rc<Desk>) -> mlua::Result<Self> {
+        let native = Natives::new(desk.memory_limit);
+        let slots = lua.create_table()?;
+        let natives = redis_api::prelude_natives(lua, &native, desk)?;
+        let first_native: Function = natives.raw_get("unwrap")?;
+        strings::install(lua, &native, &natives)?;
+        mathlib::install(lua, &native, &natives, desk.seed)?;
+        let libraries = lua.create_table()?;
+        libraries.raw_set("redis", redis_api::table(lua, &native, asking, desk)?)?;
+        libraries.raw_set("library", redis_api::library_table(lua, &native, asking, desk, &slots)?)?;
+        libraries.raw_set("bit", bitlib::table(lua, &native)?)?;
+        libraries.raw_set("cjson", cjson::table(lua, &native)?)?;
+        libraries.raw_set("cmsgpack", cmsgpack::table(lua, &native)?)?;
+        libraries.raw_set("struct", structs::table(lua, &native)?)?;
+        let entries: Table = lua.load(include_str!("prelude.lua")).set_name(PRELUDE).call((
+            natives,
+            libraries,
+            &slots,
+            desk.functions,
+        ))?;
+        lua.set_app_data(Pacer { tick: asking.tick.clone(), limit: desk.memory_limit });
+        let hook = HookTriggers::new().every_nth_instruction(TICK_INSTRUCTIONS);
+        let shared = Rc::clone(desk);
+        lua.set_global_hook(hook, move |lua, _| tick(lua, &shared))?;
+        // The first native of all makes room for an error of mlua's, for which 8,000 arguments would leave no stack.
+        first_native.call::<Value>(Value::Nil)?;
+        lua.gc_collect()?;
+        let run = entries.raw_get(if desk.functions { "run_function" } else { "run_script" })?;
+        let (compile, load) = (entries.raw_get("compile")?, entries.raw_get("load")?);
+        let live = Cell::new(lua.used_memory());
+        Ok(Machine { lua, slots, compile, run, load, jobs: Cell::new(0), live })
+    }
+
+    fn serve(&self, desk: &Desk, switch: &Switch<'_>) {
+        loop {
+            desk.memory_used.set(self.lua.used_memory());
+            match switch(Ask::Idle) {
+                Tell::Go => {}
+                Tell::Kill => continue,
+                Tell::Quit => return,
+            }
+            let Some(job) = desk.job.take() else { continue };
+            let outcome = self.perform(job, desk).unwrap_or_else(|error| failed(plain_text(&error)));
+            set_limit(self.lua, 0);
+            *desk.outcome.borrow_mut() = Some(outcome);
+            self.collect();
+        }
+    }
+
+    fn perform(&self, job: Job, desk: &Desk) -> mlua::Result<Outcome> {
+        desk.killed.set(false);
+        desk.killed_at.take();
+        match job {
+            Job::Compile { slot, body } => {
+                let body = self.lua.create_string(body)?;
+                let wrong: Value = self.limited(desk, &self.compile, (slot, body))?;
+                Ok(if wrong.is_nil() { Outcome::Done } else { Outcome::BadSyntax(text_of(self.lua, &wrong)) })
+            }
+            Job::Forget { slot } => {
+                self.slots.raw_set(slot, Value::Nil)?;
+                Ok(Outcome::Done)
+            }
+            Job::Run { slot, keys } => self.run(slot, keys, desk),
+            Job::Load { first_slot, body } => self.load(first_slot, body, desk),
+        }
+    }
+
+    /// Calls into Lua under the memory limit.
+    fn limited<R: mlua::FromLuaMulti>(
+        &self,
+        desk: &Desk,
+        function: &Function,
+        args: impl mlua::IntoLuaMulti,
+    ) -> mlua::Result<R> {
+        let args = args.into_lua_multi(self.lua)?;
+        set_limit(self.lua, desk.memory_limit);
+        let result = function.call(args);
+        set_limit(self.lua, 0);
+        result
+    }
+
+    fn run(&self, slot: u32, keys: usize, desk: &Desk) -> mlua::Result<Outcome> {
+        let words = desk.words.take();
+        let (keys, argv) = words.split_at(keys.min(words.len()));
+        let args = (slot, self.list(keys)?, self.list(argv)?);
+        *desk.words.borrow_mut() = words;
+        desk.script_resp3.set(false);
+        desk.errors.borrow_mut().clear();
+        let (ok, value) = self.limited::<(bool, Value)>(desk, &self.run, args)?;
+        if !ok || desk.killed.get() {
+            return self.failure(value, desk);
+        }
+        let mut out = desk.reply.borrow_mut();
+        out.clear();
+        let mut errors = desk.errors.borrow_mut();
+        let mut writer = Writer {
+            out: &mut out,
+            errors: &mut errors,
+            client_resp3: desk.client_resp3.get(),
+            script_resp3: desk.script_resp3.get(),
+        };
+        writer.value(&value, 0)?;
+        Ok(Outcome::Done)
+    }
+
+    fn list(&self, words: &[Word]) -> mlua::Result<Table> {
+        let list = self.lua.create_table_with_capacity(words.len(), 0)?;
+        for (index, word) in words.iter().enumerate() {
+            list.raw_set(index + 1, self.lua.create_string(word)?)?;
+        }
+        Ok(list)
+    }
+
+    fn load(&self, first_slot: u32, body: Vec<u8>, desk: &Desk) -> mlua::Result<Outcome> {
+        desk.registered.borrow_mut().clear();
+        desk.next_slot.set(first_slot);
+        let body = self.lua.create_string(body)?;
+        desk.phase.set(Phase::Load);
+        let answer = self.limited::<(Option<bool>, Value, Value)>(desk, &self.load, body);
+        desk.phase.set(Phase::Run);
+        Ok(match answer? {
+            (Some(_), wrong, _) => Outcome::BadSyntax(text_of(self.lua, &wrong)),
+            (None, Value::Boolean(true), _) if !desk.killed.get() => Outcome::Done,
+            (None, _, value) => self.failure(value, desk)?,
+        })
+    }
+
+    /// Why a run failed.
+    fn failure(&self, value: Value, desk: &Desk) -> mlua::Result<Outcome> {
+        if desk.killed.get() {
+            return Ok(Outcome::Killed(desk.killed_at.take()));
+        }
+        fatal(self.lua, value).map(Outcome::Failed)
+    }
+
+    fn collect(&self) {
+        let used = self.lua.used_memory();
+        let live = self.live.get();
+        if used > live + live.max(GARBAGE_BYTES) {
+            // Twice: what finalizers held goes in the second round.
+            let done = self.lua.gc_collect().and_then(|()| self.lua.gc_collect());
+            debug_assert!(done.is_ok(), "no finalizer of ours fails");
+            self.live.set(self.lua.used_memory());
+            return;
+        }
+        let jobs = self.jobs.get().wrapping_add(1);
+        self.jobs.set(jobs);
+        if jobs % STEP_EVERY == 0 {
+            let done = self.lua.gc_step_kbytes(STEP_EVERY as i32);
+            debug_assert!(done.is_ok(), "no finalizer of ours fails");
+        }
+    }
+}
+
+/// The hook: asks the driver, and dies if told to.
+fn tick(lua: &Lua, desk: &Desk) -> mlua::Result<VmState> {
+    if desk.killed.get() {
+        return Err(Raised::Kill.into());
+    }
+    let tick = lua.app_data_ref::<Pacer>().map(|pacer| pacer.tick.clone());
+    if let Some(tick) = tick {
+        tick.call::<()>(())?;
+    }
+    Ok(VmState::Continue)
+}
+
+fn failed(text: String) -> Outcome {
+    Outcome::Failed(Fatal { text: format!("ERR {text}").into_bytes(), place: None, counted: false })
+}
+
+/// The text of an error value.
+fn text_of(lua: &Lua, value: &Value) -> Vec<u8> {
+    let value = unwrap(lua, value.clone()).unwrap_or(Value::Nil);
+    match lua.coerce_string(value) {
+        Ok(Some(text)) => until_nul(&text.as_bytes()).to_vec(),
+        _ => b"unknown error".to_vec(),
+    }
+}

@@ -1,0 +1,107 @@
+//! The stack a virtual machine lives on, and the one place where it may change threads.
+//!
+//! A [`Seat`] owns a coroutine whose stack holds the Lua state and everything that points into it. The script token
+//! makes sure that one thread at a time uses it, but not that it is always the same thread: scripts run on the worker
+//! their client lives on. So the seat must be `Send`, which a coroutine is not by itself, since nothing can tell the
+//! compiler what its stack holds. Here is why it is sound for this stack:
+//!
+//! - The stack, the Lua state and the [`Desk`] refer to each other and to nothing outside; they move together.
+//! - It moves between jobs only: [`Seat::resume`] refuses another thread while a script is under way, so no frame ever
+//!   sees its thread change under it. Between jobs the frames are the coroutine's entry, `mlua::Lua::scope` and the
+//!   waiting loop, none of which keeps anything of its thread across the wait.
+//! - Neither mlua (without its `send` feature, on purpose: that costs a lock per call) nor Lua nor corosensei keeps
+//!   thread-local state.
+
+#![allow(unsafe_code)]
+
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+use std::thread::{self, ThreadId};
+
+use corosensei::stack::DefaultStack;
+use corosensei::{Coroutine, CoroutineResult, Yielder};
+
+use super::desk::{Ask, Desk, Tell};
+
+/// Bytes of address space for a stack. Lua allows 200 nested native calls of at most some 10 KiB (its string buffers
+/// live on the stack); the libraries here nest at most 1,000 deep at some 500 bytes. Only touched pages cost memory.
+const STACK_BYTES: usize = 8 << 20;
+
+/// A virtual machine waiting for jobs on its own stack.
+pub(super) struct Seat {
+    coroutine: ManuallyDrop<Coroutine<Tell, Ask, ()>>,
+    desk: Rc<Desk>,
+    /// The thread of the job under way.
+    home: Option<ThreadId>,
+}
+
+// SAFETY: see the head of this file. `Rc<Desk>` is shared with the coroutine's stack only, which moves along.
+unsafe impl Send for Seat {}
+
+impl Seat {
+    /// Builds the machine with `body`, which must serve jobs until told to quit, and runs it to its first wait.
+    /// `None` when there is no address space for its stack.
+    pub fn new(desk: Rc<Desk>, body: fn(&Yielder<Tell, Ask>, Rc<Desk>)) -> Option<Seat> {
+        let stack = DefaultStack::new(STACK_BYTES).ok()?;
+        let shared = Rc::clone(&desk);
+        let coroutine = Coroutine::with_stack(stack, move |yielder: &Yielder<Tell, Ask>, _| body(yielder, shared));
+        let mut seat = Seat { coroutine: ManuallyDrop::new(coroutine), desk, home: None };
+        (seat.resume(Tell::Go) == Ask::Idle).then_some(seat)
+    }
+
+    /// The desk both sides of the switch write on.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// Whether a job is under way.
+    pub fn busy(&self) -> bool {
+        self.home.is_some()
+    }
+
+    /// Whether the machine can take jobs. It cannot after a panic inside it.
+    pub fn alive(&self) -> bool {
+        !self.coroutine.done()
+    }
+
+    /// Switches to the machine until it asks for something.
+    ///
+    /// # Panics
+    /// On another thread than the one the job under way began on, and when a native panics.
+    pub fn resume(&mut self, tell: Tell) -> Ask {
+        let here = thread::current().id();
+        assert!(self.home.is_none_or(|home| home == here), "a script under way must stay on its thread");
+        self.home = Some(here);
+        let ask = match self.coroutine.resume(tell) {
+            CoroutineResult::Yield(ask) => ask,
+            CoroutineResult::Return(()) => Ask::Idle,
+        };
+        if ask == Ask::Idle {
+            self.home = None;
+        }
+        ask
+    }
+
+    /// Ends the job under way, if any: everything it asks is answered with a kill.
+    pub fn abort(&mut self) {
+        while self.busy() && self.alive() {
+            self.resume(Tell::Kill);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // Frames of Lua must not be unwound from outside, and a script under way must not run on another thread: its
+        // memory is left behind in that case, which only a server going down can meet.
+        if thread::panicking() || self.home.is_some_and(|home| home != thread::current().id()) {
+            return;
+        }
+        self.abort();
+        if self.alive() {
+            self.resume(Tell::Quit);
+        }
+        // SAFETY: dropped once, here, and not used after.
+        unsafe { ManuallyDrop::drop(&mut self.coroutine) };
+    }
+}

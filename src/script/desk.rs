@@ -92,6 +92,8 @@ pub(super) struct Desk {
     pub number: Cell<u8>,
     /// The answer to an ACL check.
     pub allowed: Cell<Option<bool>>,
+    /// The driver's clock at the last tick, in microseconds.
+    pub tick_us: Cell<u64>,
     /// The protocol the script asked nested replies in.
     pub script_resp3: Cell<bool>,
     /// The protocol of the client that waits for the reply.
@@ -130,6 +132,7 @@ impl Desk {
             line: RefCell::default(),
             number: Cell::new(0),
             allowed: Cell::new(None),
+            tick_us: Cell::new(0),
             script_resp3: Cell::new(false),
             client_resp3: Cell::new(false),
             killed: Cell::new(false),

@@ -119,7 +119,9 @@ pub(super) fn unwrap(lua: &Lua, error: Value) -> mlua::Result<Value> {
 pub(super) fn plain_text(error: &Error) -> String {
     match error {
         Error::CallbackError { cause, .. } | Error::WithContext { cause, .. } => plain_text(cause),
-        Error::RuntimeError(text) | Error::MemoryError(text) => text.clone(),
+        Error::RuntimeError(text) | Error::MemoryError(text) => {
+            text.split_once("\nstack traceback:").map_or(text.as_str(), |(text, _)| text).to_owned()
+        }
         Error::SyntaxError { message, .. } => message.clone(),
         Error::StackError => "stack overflow".to_owned(),
         other => other.to_string(),

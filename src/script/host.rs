@@ -5,7 +5,9 @@
 //!  progress = host.start(&script, call, caller, out)
 //!  while progress is Yielded { .. let the loop live ..; progress = host.resume(caller, out) }
 //! ```
-//! Whoever holds the server's script token holds the host; nothing here locks. What others may want to know without the
+//! Whoever holds the server's script token holds the host; nothing here locks. A script that yielded owns its machine
+//! until it is done: whatever needs a machine before that ends it.
+//! What others may want to know without the
 //! token (memory, counts, the flags a gate judges by) is on the [`Board`].
 
 use std::collections::HashMap;
@@ -201,6 +203,7 @@ impl Host {
 
     /// Forgets all scripts and their VM (SCRIPT FLUSH). What is returned may be dropped anywhere.
     pub fn flush_scripts(&mut self) -> impl Send + use<> {
+        self.abort();
         let old = (self.eval.take(), std::mem::take(&mut self.cache));
         self.board.scripts.write().clear();
         self.publish();
@@ -217,6 +220,7 @@ impl Host {
     }
 
     fn add_script(&mut self, body: &[u8], by_eval: bool) -> Result<u32, Vec<u8>> {
+        self.abort();
         let (flags, start) = eval_shebang(body).map_err(|text| [b"ERR ", text.as_slice()].concat())?;
         if !self.eval_alive() {
             drop(self.flush_scripts());
@@ -346,6 +350,7 @@ impl Host {
 
     /// Forgets all libraries and their VM (FUNCTION FLUSH). What is returned may be dropped anywhere.
     pub fn flush_functions(&mut self) -> impl Send + use<> {
+        self.abort();
         let old = (self.functions.take(), std::mem::take(&mut self.libraries));
         self.board.names.write().clear();
         self.publish();
@@ -360,6 +365,7 @@ impl Host {
         start: usize,
         caller: &mut dyn Caller,
     ) -> Result<Library, Vec<u8>> {
+        self.abort();
         self.ensure_functions(caller)?;
         let first_slot = self.next_slot;
         let seat = self.functions.as_mut().expect("built above");
@@ -416,6 +422,7 @@ impl Host {
 
     /// Gives up the callbacks of a library.
     fn forget(&mut self, library: &Library) {
+        self.abort();
         let Some(seat) = self.functions.as_mut().filter(|seat| seat.alive()) else { return };
         for function in &library.functions {
             perform(seat, Job::Forget { slot: function.slot });
@@ -524,6 +531,7 @@ fn drive(seat: &mut Seat, active: &mut Active, caller: &mut dyn Caller) -> bool 
             }
         };
         if tick {
+            seat.desk().tick_us.set(caller.monotonic_us());
             match caller.tick() {
                 Tick::Continue => {}
                 Tick::Yield => return false,
@@ -606,8 +614,11 @@ fn load(seat: &mut Seat, job: Job, limit_us: u64, caller: &mut dyn Caller) -> Ou
     loop {
         tell = match seat.resume(tell) {
             Ask::Idle => return seat.desk().outcome.take().unwrap_or(Outcome::Done),
-            Ask::Tick if caller.monotonic_us().saturating_sub(begun) > limit_us => Tell::Kill,
-            Ask::Tick => Tell::Go,
+            Ask::Tick => {
+                let now = caller.monotonic_us();
+                seat.desk().tick_us.set(now);
+                if now.saturating_sub(begun) > limit_us { Tell::Kill } else { Tell::Go }
+            }
             Ask::Log => {
                 answer(seat.desk(), Ask::Log, caller);
                 Tell::Go

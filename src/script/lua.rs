@@ -1,8 +1,8 @@
 //! One virtual machine: the Lua state, built behind its sandbox, and the loop that serves jobs.
 //!
 //! The machine lives on the stack of its [`Seat`] from birth to end. Natives that need the outside switch to the
-//! driver through the seat's yielder, which they borrow: the state, the natives and the loop share one scope, so the
-//! compiler sees that none outlives the stack.
+//! driver from where they are, however deep inside Lua: the hook too, without a call into Lua, which at the limit of
+//! nesting would fail.
 //!
 //! # Memory
 //! Lua's allocator refuses to grow beyond [`Desk::memory_limit`] while Lua code runs; natives work with the limit off
@@ -12,19 +12,25 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use corosensei::Yielder;
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 
 use super::desk::{Ask, Desk, Job, Outcome, Phase, Tell, Word};
 use super::error::{Fatal, PRELUDE, Raised, fatal, plain_text, until_nul, unwrap};
 use super::params::{Natives, Pacer, set_limit};
-use super::redis_api::{self, Asking, Switch};
-use super::seat::Seat;
+use super::redis_api::{self, Asking};
+use super::seat::{Seat, Switch};
 use super::value::Writer;
 use super::{bitlib, cjson, cmsgpack, mathlib, strings, structs};
 
-/// Instructions between looks at the clock.
-const TICK_INSTRUCTIONS: u32 = 100_000;
+/// Instructions between looks at the clock. An instruction can take a nanosecond or join strings of 100 MB, so the
+/// distance starts small, grows while looks come too often and shrinks when they come too late.
+const TICK_FIRST: u32 = 1_000;
+const TICK_MIN: u32 = 100;
+const TICK_MAX: u32 = 100_000;
+
+/// Microseconds between looks at the clock that are too few or too many.
+const TICK_SOON_US: u64 = 200;
+const TICK_LATE_US: u64 = 2_000;
 
 /// Jobs between steps of the collector.
 const STEP_EVERY: u32 = 50;
@@ -37,18 +43,11 @@ pub(super) fn start(desk: Desk) -> Option<Seat> {
     Seat::new(Rc::new(desk), body)
 }
 
-fn body(yielder: &Yielder<Tell, Ask>, desk: Rc<Desk>) {
+fn body(switch: Switch, desk: Rc<Desk>) {
     let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS, LuaOptions::new())
         .expect("the libraries are among those mlua holds safe");
-    let switch = |ask| yielder.suspend(ask);
-    let switch: &Switch<'_> = &switch;
-    let served = lua.scope(|scope| {
-        let asking = Asking::new(scope, &desk, switch)?;
-        let machine = Machine::new(&lua, &asking, &desk)?;
-        machine.serve(&desk, switch);
-        Ok(())
-    });
-    served.expect("the sandbox builds: it depends on nothing from outside");
+    let machine = Machine::new(&lua, &switch, &desk).expect("the sandbox builds: it depends on nothing from outside");
+    machine.serve(&desk, &switch);
 }
 
 /// The entry points of the prelude.
@@ -59,21 +58,24 @@ struct Machine<'a> {
     run: Function,
     load: Function,
     jobs: Cell<u32>,
+    /// Instructions between ticks.
+    distance: Rc<Cell<u32>>,
     /// Bytes in use after the last full collection.
     live: Cell<usize>,
 }
 
 impl<'a> Machine<'a> {
-    fn new(lua: &'a Lua, asking: &Asking, desk: &Rc<Desk>) -> mlua::Result<Self> {
+    fn new(lua: &'a Lua, switch: &Switch, desk: &Rc<Desk>) -> mlua::Result<Self> {
         let native = Natives::new(desk.memory_limit);
+        let asking = Asking::new(lua, &native, desk, switch)?;
         let slots = lua.create_table()?;
         let natives = redis_api::prelude_natives(lua, &native, desk)?;
         let first_native: Function = natives.raw_get("unwrap")?;
         strings::install(lua, &native, &natives)?;
         mathlib::install(lua, &native, &natives, desk.seed)?;
         let libraries = lua.create_table()?;
-        libraries.raw_set("redis", redis_api::table(lua, &native, asking, desk)?)?;
-        libraries.raw_set("library", redis_api::library_table(lua, &native, asking, desk, &slots)?)?;
+        libraries.raw_set("redis", redis_api::table(lua, &native, &asking, desk)?)?;
+        libraries.raw_set("library", redis_api::library_table(lua, &native, &asking, desk, &slots)?)?;
         libraries.raw_set("bit", bitlib::table(lua, &native)?)?;
         libraries.raw_set("cjson", cjson::table(lua, &native)?)?;
         libraries.raw_set("cmsgpack", cmsgpack::table(lua, &native)?)?;
@@ -84,23 +86,22 @@ impl<'a> Machine<'a> {
             &slots,
             desk.functions,
         ))?;
-        lua.set_app_data(Pacer { tick: asking.tick.clone(), limit: desk.memory_limit });
-        let hook = HookTriggers::new().every_nth_instruction(TICK_INSTRUCTIONS);
-        let shared = Rc::clone(desk);
-        lua.set_global_hook(hook, move |lua, _| tick(lua, &shared))?;
+        lua.set_app_data(Pacer { switch: switch.clone(), desk: Rc::clone(desk), limit: desk.memory_limit });
+        let distance = Rc::new(Cell::new(0));
+        set_tick(lua, desk, &distance, TICK_FIRST)?;
         // The first native of all makes room for an error of mlua's, for which 8,000 arguments would leave no stack.
         first_native.call::<Value>(Value::Nil)?;
         lua.gc_collect()?;
         let run = entries.raw_get(if desk.functions { "run_function" } else { "run_script" })?;
         let (compile, load) = (entries.raw_get("compile")?, entries.raw_get("load")?);
         let live = Cell::new(lua.used_memory());
-        Ok(Machine { lua, slots, compile, run, load, jobs: Cell::new(0), live })
+        Ok(Machine { lua, slots, compile, run, load, jobs: Cell::new(0), distance, live })
     }
 
-    fn serve(&self, desk: &Desk, switch: &Switch<'_>) {
+    fn serve(&self, desk: &Rc<Desk>, switch: &Switch) {
         loop {
             desk.memory_used.set(self.lua.used_memory());
-            match switch(Ask::Idle) {
+            match switch.ask(Ask::Idle) {
                 Tell::Go => {}
                 Tell::Kill => continue,
                 Tell::Quit => return,
@@ -113,9 +114,12 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn perform(&self, job: Job, desk: &Desk) -> mlua::Result<Outcome> {
+    fn perform(&self, job: Job, desk: &Rc<Desk>) -> mlua::Result<Outcome> {
         desk.killed.set(false);
         desk.killed_at.take();
+        if self.distance.get() != TICK_FIRST {
+            set_tick(self.lua, desk, &self.distance, TICK_FIRST)?;
+        }
         match job {
             Job::Compile { slot, body } => {
                 let body = self.lua.create_string(body)?;
@@ -218,14 +222,29 @@ impl<'a> Machine<'a> {
     }
 }
 
+/// Sets the hook of the running thread; threads it makes take it over.
+fn set_tick(lua: &Lua, desk: &Rc<Desk>, distance: &Rc<Cell<u32>>, instructions: u32) -> mlua::Result<()> {
+    distance.set(instructions);
+    let (desk, distance) = (Rc::clone(desk), Rc::clone(distance));
+    let triggers = HookTriggers::new().every_nth_instruction(instructions);
+    lua.set_global_hook(triggers, move |lua, _| tick(lua, &desk, &distance))
+}
+
 /// The hook: asks the driver, and dies if told to.
-fn tick(lua: &Lua, desk: &Desk) -> mlua::Result<VmState> {
+fn tick(lua: &Lua, desk: &Rc<Desk>, distance: &Rc<Cell<u32>>) -> mlua::Result<VmState> {
     if desk.killed.get() {
         return Err(Raised::Kill.into());
     }
-    let tick = lua.app_data_ref::<Pacer>().map(|pacer| pacer.tick.clone());
-    if let Some(tick) = tick {
-        tick.call::<()>(())?;
+    let before_us = desk.tick_us.get();
+    Pacer::tick(lua)?;
+    let now = distance.get();
+    let next = match desk.tick_us.get().saturating_sub(before_us) {
+        ..TICK_SOON_US => (now * 2).min(TICK_MAX),
+        TICK_LATE_US.. => (now / 8).max(TICK_MIN),
+        _ => now,
+    };
+    if next != now {
+        set_tick(lua, desk, distance, next)?;
     }
     Ok(VmState::Continue)
 }

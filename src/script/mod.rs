@@ -11,7 +11,7 @@
 //!    └── Vm of EVAL, Vm of FUNCTION ────────────┘                     ▼
 //!                                               driver: answers each ask from `&mut dyn Caller`
 //! ```
-//! A script runs on a stack of its own. Every question to the outside, and every 100,000 instructions a *tick*,
+//! A script runs on a stack of its own. Every question to the outside, and every 100 to 100,000 instructions a *tick*,
 //! switches back to the driver. A tick may answer "come back later": then [`Progress::Yielded`] returns to the worker's
 //! loop with the script frozen in place, and [`host::Host::resume`] goes on. One VM for EVAL and one for functions
 //! exist per server; whoever holds the script token holds the [`host::Host`].
@@ -60,7 +60,8 @@ pub trait Caller {
     /// `redis.set_repl`: where the effects of the commands that follow go (bit 0 the AOF, bit 1 replicas).
     fn set_repl(&mut self, targets: u8);
 
-    /// Called every 100,000 instructions or 64 nested commands: go on, come back later, or stop here.
+    /// Called every 64 nested commands, and some 5,000 times a second while Lua works: go on, come back later, or stop
+    /// here.
     fn tick(&mut self) -> Tick;
 
     /// A monotonic clock in microseconds; bounds the loading of libraries.
@@ -107,3 +108,6 @@ impl Default for Limits {
         Limits { memory_bytes: 1 << 30, eval_scripts: 500, load_us: 500_000 }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,14 @@
 //! The arguments of a native, checked in the words of Lua's own auxiliary library.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use mlua::{FromLuaMulti, Function, IntoLua, Lua, MultiValue, Value};
 
+use super::desk::{Ask, Desk};
 use super::error::{self, plain};
+use super::redis_api::ask;
+use super::seat::Switch;
 
 /// The arguments of a call, counted from 1 in error texts and from 0 here.
 pub(super) struct Params<'a> {
@@ -122,6 +126,19 @@ impl Natives {
         Natives { limit }
     }
 
+    /// A native with one result that is handed over as it is: converting would ask for stack that 8,000 arguments do
+    /// not leave.
+    pub fn value_function<F>(&self, lua: &Lua, native: F) -> mlua::Result<Function>
+    where
+        F: Fn(Params<'_>) -> mlua::Result<Value> + 'static,
+    {
+        let limit = self.limit;
+        lua.create_function(move |lua, values: Values| {
+            let _open = NoLimit::enter(lua, limit);
+            native(Params { lua, values: values.0.as_slice() })
+        })
+    }
+
     /// A native with its arguments checked by itself.
     pub fn function<F, R>(&self, lua: &Lua, native: F) -> mlua::Result<Function>
     where
@@ -176,10 +193,22 @@ pub(super) struct Pace<'a> {
     left: Cell<u32>,
 }
 
-/// The function that asks the driver for a [`super::Tick`], and the limit, where any native can find them.
+/// What asks the driver for a [`super::Tick`], and the limit, where any native can find them.
 pub(super) struct Pacer {
-    pub tick: Function,
+    pub switch: Switch,
+    pub desk: Rc<Desk>,
     pub limit: usize,
+}
+
+impl Pacer {
+    /// Looks at the clock. `Err` when the script is to die.
+    pub fn tick(lua: &Lua) -> mlua::Result<()> {
+        let (switch, desk) = match lua.app_data_ref::<Pacer>() {
+            Some(pacer) => (pacer.switch.clone(), Rc::clone(&pacer.desk)),
+            None => return Ok(()),
+        };
+        ask(&switch, &desk, Ask::Tick)
+    }
 }
 
 /// Steps between looks at the clock.
@@ -209,11 +238,7 @@ impl<'a> Pace<'a> {
     #[cold]
     fn look(&self) -> mlua::Result<()> {
         check_memory(self.lua, 0)?;
-        let tick = self.lua.app_data_ref::<Pacer>().map(|pacer| pacer.tick.clone());
-        match tick {
-            Some(tick) => tick.call(()),
-            None => Ok(()),
-        }
+        Pacer::tick(self.lua)
     }
 }
 

@@ -17,7 +17,8 @@ local raw_unpack, raw_loadstring, raw_load = unpack, loadstring, load
 local raw_resume, raw_insert = coroutine.resume, table.insert
 local raw_collectgarbage, raw_ipairs = collectgarbage, ipairs
 local byte, match, tonumber = string.byte, string.match, tonumber
-local unwrap, dying, called_as, handler = natives.unwrap, natives.dying, natives.called_as, natives.handler
+local unwrap, dying, tick = natives.unwrap, natives.dying, natives.tick
+local called_as, handler = natives.called_as, natives.handler
 
 local READONLY = 'Attempt to modify a readonly table'
 local real = {}   -- stand-in -> the table behind it
@@ -66,7 +67,11 @@ local function caught(ok, ...)
   if ok then return true, ... end
   local e = ...
   if type(e) == 'userdata' then e = unwrap(e) end
-  if type(e) == 'string' then return false, without_position(e) end
+  if type(e) == 'string' then
+    -- Filling the memory again and again takes few instructions and much time.
+    if e == 'not enough memory' then tick() end
+    return false, without_position(e)
+  end
   if type(e) == 'table' then
     local text = e.err
     if type(text) == 'string' or type(text) == 'number' then e = text end
@@ -139,8 +144,7 @@ local function load(reader, name)
     return piece
   end, name)
   if f then return f end
-  if type(e) == 'userdata' then e = unwrap(e) end
-  return nil, e
+  return nil, unwrap(e)
 end
 
 -- Tables -----------------------------------------------------------------------------------------------------------
@@ -186,7 +190,10 @@ local function insert(t, ...)
   if count == 0 or count > 2 then error("wrong number of arguments to 'insert'", 2) end
   if count == 2 then
     local position = ...
-    if not tonumber(position) then bad_argument(2, 'number expected, got ' .. type(position), 'insert') end
+    local at = tonumber(position)
+    if not at then bad_argument(2, 'number expected, got ' .. type(position), 'insert') end
+    -- Lua would shift every slot between here and there, where nothing can stop it.
+    if not (at > -10000 and at < 2^31) then bad_argument(2, 'position out of bounds', 'insert') end
   end
   return raw_insert(t, ...)
 end

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use mlua::{Function, Lua, Scope, Table, Value};
+use mlua::{Function, Lua, Table, Value};
 use sha1::{Digest, Sha1};
 
 use crate::base::num::F64Text;
@@ -14,15 +14,13 @@ use super::desk::{Ask, Desk, Phase, Tell, Word};
 use super::error::{self, Raised, error_table, reply, until_nul, with_code};
 use super::flags::{BAD_NAME, Flags, valid_name};
 use super::library::Registered;
-use super::params::{Natives, NoLimit, Params, Values, to_integer, to_number};
+use super::params::{Natives, Pacer, Params, to_integer, to_number};
+use super::seat::Switch;
 use super::value;
 
-/// How a native switches to the driver and back.
-pub(super) type Switch<'a> = dyn Fn(Ask) -> Tell + 'a;
-
 /// Switches to the driver; `Err` when the answer is to die.
-fn ask(switch: &Switch<'_>, desk: &Desk, question: Ask) -> mlua::Result<()> {
-    match switch(question) {
+pub(super) fn ask(switch: &Switch, desk: &Desk, question: Ask) -> mlua::Result<()> {
+    match switch.ask(question) {
         Tell::Go => Ok(()),
         Tell::Kill | Tell::Quit => {
             desk.killed.set(true);
@@ -31,7 +29,7 @@ fn ask(switch: &Switch<'_>, desk: &Desk, question: Ask) -> mlua::Result<()> {
     }
 }
 
-/// The natives that ask the driver. They live as long as the machine's scope.
+/// The natives that ask the driver.
 pub(super) struct Asking {
     /// `redis.call`
     pub call: Function,
@@ -43,23 +41,14 @@ pub(super) struct Asking {
     pub log: Function,
     /// `redis.set_repl`
     pub set_repl: Function,
-    /// Looks at the clock.
-    pub tick: Function,
 }
 
 impl Asking {
     /// Makes them.
-    pub fn new<'scope, 'env>(
-        scope: &'scope Scope<'scope, 'env>,
-        desk: &'scope Desk,
-        switch: &'scope Switch<'scope>,
-    ) -> mlua::Result<Asking> {
-        let native = |body: fn(&Lua, &Desk, &Switch<'_>, &Values) -> mlua::Result<Value>| {
-            scope.create_function(move |lua, values: Values| {
-                let _open = NoLimit::enter(lua, desk.memory_limit);
-                // As it is: a conversion would ask for stack that 8,000 arguments do not leave.
-                body(lua, desk, switch, &values)
-            })
+    pub fn new(lua: &Lua, natives: &Natives, desk: &Rc<Desk>, switch: &Switch) -> mlua::Result<Asking> {
+        let native = |body: fn(&Lua, &Desk, &Switch, &[Value]) -> mlua::Result<Value>| {
+            let (desk, switch) = (Rc::clone(desk), switch.clone());
+            natives.value_function(lua, move |params| body(params.lua, &desk, &switch, params.all()))
         };
         Ok(Asking {
             call: native(|lua, desk, switch, values| call(lua, desk, switch, values, true))?,
@@ -67,13 +56,12 @@ impl Asking {
             acl_check: native(acl_check)?,
             log: native(log)?,
             set_repl: native(set_repl)?,
-            tick: scope.create_function(move |_, ()| ask(switch, desk, Ask::Tick))?,
         })
     }
 }
 
-fn call(lua: &Lua, desk: &Desk, switch: &Switch<'_>, values: &Values, raise: bool) -> mlua::Result<Value> {
-    if let Err(refused) = words(desk, &values.0) {
+fn call(lua: &Lua, desk: &Desk, switch: &Switch, values: &[Value], raise: bool) -> mlua::Result<Value> {
+    if let Err(refused) = words(desk, values) {
         return if raise { Err(reply(refused)) } else { refusal(lua, refused) };
     }
     ask(switch, desk, Ask::Call)?;
@@ -117,8 +105,8 @@ fn word(value: &Value) -> Option<Word> {
     })
 }
 
-fn acl_check(_: &Lua, desk: &Desk, switch: &Switch<'_>, values: &Values) -> mlua::Result<Value> {
-    words(desk, &values.0).map_err(reply)?;
+fn acl_check(_: &Lua, desk: &Desk, switch: &Switch, values: &[Value]) -> mlua::Result<Value> {
+    words(desk, values).map_err(reply)?;
     ask(switch, desk, Ask::AclCheck)?;
     match desk.allowed.get() {
         Some(allowed) => Ok(Value::Boolean(allowed)),
@@ -126,8 +114,8 @@ fn acl_check(_: &Lua, desk: &Desk, switch: &Switch<'_>, values: &Values) -> mlua
     }
 }
 
-fn log(lua: &Lua, desk: &Desk, switch: &Switch<'_>, values: &Values) -> mlua::Result<Value> {
-    let [level, parts @ ..] = values.0.as_slice() else {
+fn log(lua: &Lua, desk: &Desk, switch: &Switch, values: &[Value]) -> mlua::Result<Value> {
+    let [level, parts @ ..] = values else {
         return Err(reply("redis.log() requires two arguments or more."));
     };
     if parts.is_empty() {
@@ -155,8 +143,8 @@ fn log(lua: &Lua, desk: &Desk, switch: &Switch<'_>, values: &Values) -> mlua::Re
     Ok(Value::Nil)
 }
 
-fn set_repl(lua: &Lua, desk: &Desk, switch: &Switch<'_>, values: &Values) -> mlua::Result<Value> {
-    let [targets] = values.0.as_slice() else {
+fn set_repl(lua: &Lua, desk: &Desk, switch: &Switch, values: &[Value]) -> mlua::Result<Value> {
+    let [targets] = values else {
         return Err(reply("redis.set_repl() requires one argument."));
     };
     let targets = to_integer(to_number(lua, targets)?.unwrap_or(0.0));
@@ -388,6 +376,7 @@ pub(super) fn prelude_natives(lua: &Lua, natives: &Natives, desk: &Rc<Desk>) -> 
     })?;
     table.raw_set("unwrap", unwrap)?;
     let shared = Rc::clone(desk);
+    table.raw_set("tick", natives.function(lua, |params| Pacer::tick(params.lua))?)?;
     table.raw_set("dying", natives.function(lua, move |_| Ok(shared.killed.get()))?)?;
     let shared = Rc::clone(desk);
     let handler = natives.function(lua, move |params| {

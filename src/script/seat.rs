@@ -7,8 +7,8 @@
 //!
 //! - The stack, the Lua state and the [`Desk`] refer to each other and to nothing outside; they move together.
 //! - It moves between jobs only: [`Seat::resume`] refuses another thread while a script is under way, so no frame ever
-//!   sees its thread change under it. Between jobs the frames are the coroutine's entry, `mlua::Lua::scope` and the
-//!   waiting loop, none of which keeps anything of its thread across the wait.
+//!   sees its thread change under it. Between jobs the frames are the coroutine's entry and the waiting loop, neither
+//!   of which keeps anything of its thread across the wait.
 //! - Neither mlua (without its `send` feature, on purpose: that costs a lock per call) nor Lua nor corosensei keeps
 //!   thread-local state.
 
@@ -27,6 +27,20 @@ use super::desk::{Ask, Desk, Tell};
 /// live on the stack); the libraries here nest at most 1,000 deep at some 500 bytes. Only touched pages cost memory.
 const STACK_BYTES: usize = 8 << 20;
 
+/// The way from the machine to its driver.
+#[derive(Clone)]
+pub(super) struct Switch(*const Yielder<Tell, Ask>);
+
+impl Switch {
+    /// Switches to the driver; returns its answer. Only code on the machine's own stack may call this: natives, hooks
+    /// and the serving loop, all of which exist only inside the body given to [`Seat::new`].
+    pub fn ask(&self, ask: Ask) -> Tell {
+        // SAFETY: the yielder outlives the body, which owns everything that holds a `Switch` (the Lua state and its
+        // natives), and whatever calls this runs inside the body, on the stack the yielder belongs to.
+        unsafe { (*self.0).suspend(ask) }
+    }
+}
+
 /// A virtual machine waiting for jobs on its own stack.
 pub(super) struct Seat {
     coroutine: ManuallyDrop<Coroutine<Tell, Ask, ()>>,
@@ -41,10 +55,11 @@ unsafe impl Send for Seat {}
 impl Seat {
     /// Builds the machine with `body`, which must serve jobs until told to quit, and runs it to its first wait.
     /// `None` when there is no address space for its stack.
-    pub fn new(desk: Rc<Desk>, body: fn(&Yielder<Tell, Ask>, Rc<Desk>)) -> Option<Seat> {
+    pub fn new(desk: Rc<Desk>, body: fn(Switch, Rc<Desk>)) -> Option<Seat> {
         let stack = DefaultStack::new(STACK_BYTES).ok()?;
         let shared = Rc::clone(&desk);
-        let coroutine = Coroutine::with_stack(stack, move |yielder: &Yielder<Tell, Ask>, _| body(yielder, shared));
+        let coroutine =
+            Coroutine::with_stack(stack, move |yielder: &Yielder<Tell, Ask>, _| body(Switch(yielder), shared));
         let mut seat = Seat { coroutine: ManuallyDrop::new(coroutine), desk, home: None };
         (seat.resume(Tell::Go) == Ask::Idle).then_some(seat)
     }

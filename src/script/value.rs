@@ -78,14 +78,14 @@ impl<'a> Reader<'a> {
                 let map = lua.create_table_with_capacity(0, length(line) as usize)?;
                 for _ in 0..length(line) {
                     let (key, value) = (self.value(depth + 1)?, self.value(depth + 1)?);
-                    map.raw_set(key, value)?;
+                    set_key(&map, key, value)?;
                 }
                 Value::Table(one_field(lua, "map", Value::Table(map))?)
             }
             b'~' => {
                 let set = lua.create_table_with_capacity(0, length(line) as usize)?;
                 for _ in 0..length(line) {
-                    set.raw_set(self.value(depth + 1)?, true)?;
+                    set_key(&set, self.value(depth + 1)?, Value::Boolean(true))?;
                 }
                 Value::Table(one_field(lua, "set", Value::Table(set))?)
             }
@@ -117,6 +117,11 @@ impl<'a> Reader<'a> {
         }
         Ok(array)
     }
+}
+
+/// Sets a field, unless the key is one Lua cannot have: it would raise that through frames of Rust.
+fn set_key(table: &Table, key: Value, value: Value) -> mlua::Result<()> {
+    if key.is_nil() { Ok(()) } else { table.raw_set(key, value) }
 }
 
 fn length(line: &[u8]) -> i64 {

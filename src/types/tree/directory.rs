@@ -72,6 +72,11 @@ impl<P: Page, const SEGMENT_BITS: u32> Directory<P, SEGMENT_BITS> {
         self.index[bits_of(hash, 0, self.bits)] as usize
     }
 
+    /// The page of this hash.
+    pub(super) fn page(&self, hash: u64) -> &P {
+        &self.segments[self.segment_of(hash)].leaf(hash).page
+    }
+
     /// The page of this hash and its depth.
     pub(super) fn locate(&self, hash: u64) -> (&P, u32) {
         let leaf = self.segments[self.segment_of(hash)].leaf(hash);
@@ -145,7 +150,7 @@ impl<P: Page, const SEGMENT_BITS: u32> Directory<P, SEGMENT_BITS> {
 
     /// Merges the page of this hash with its sibling while both are small, then segments likewise.
     pub(super) fn settle(&mut self, hash: u64, bytes: &mut usize) {
-        while self.locate(hash).0.len() < P::SPARSE {
+        while self.page(hash).len() < P::SPARSE {
             let at = self.segment_of(hash);
             if self.segments[at].leaves_can_merge(hash) {
                 own_segment(&mut self.segments[at], bytes).merge_leaves(hash, bytes);

@@ -95,7 +95,10 @@ impl<P: Page, const SEGMENT_BITS: u32> Table<P, SEGMENT_BITS> {
 
     /// The page an item with this hash is in, if it is in the table.
     pub fn page(&self, hash: u64) -> &P {
-        self.locate(hash).0
+        match &self.body {
+            Body::One(page) => page,
+            Body::Many(directory) => directory.page(hash),
+        }
     }
 
     fn locate(&self, hash: u64) -> (&P, u32) {

@@ -312,7 +312,7 @@ impl Table {
 
     /// Visits about `count` entries for a sample: those of whole buckets at random places. As hash order knows nothing
     /// of use or age, neighbours are as good as strangers, and come with one cache miss for seven.
-    pub fn sample(&self, count: usize, rng: &mut Rng, mut each: impl FnMut(&Entry)) {
+    pub fn sample<'t>(&'t self, count: usize, rng: &mut Rng, mut each: impl FnMut(&'t Entry)) {
         let mut left = count.min(self.len);
         for _ in 0..count * 16 {
             if left == 0 {

@@ -7,7 +7,7 @@
 //!
 //! What matters for the quality is how soon a key that has become the one to go is looked at. With `s` keys looked at
 //! per victim drawn at random, a share of about 1/s of all keys is overdue and takes the place of better ones; so
-//! * one of `maxmemory-samples` is a *bucket* of the table, about [`BUCKET_KEYS`] keys that cost one cache miss for
+//! * where order matters, one of `maxmemory-samples` is a *bucket* of the table, about [`BUCKET_KEYS`] keys that cost one cache miss for
 //!   the lines of the table, and whose headers are fetched side by side;
 //! * a *hand* goes round each shard in hash order, so every key is looked at once in a round and none is left to luck,
 //!   which halves the overdue share.
@@ -39,6 +39,8 @@ pub const BUCKET_KEYS: usize = 6;
 const WHEEL_ITEMS: usize = 1024;
 /// Keys of a table that one with a deadline may be looked for among, per key wanted.
 const PASSED_OVER: usize = 4;
+/// Draws until one is taken to be in vain.
+const DRAWS: usize = 256;
 
 /// Shards that are sampled before a victim is taken from a pool that is nearly empty.
 const WARM_ROUNDS: u32 = 4;
@@ -62,6 +64,8 @@ pub enum Source {
     Hand,
     /// The next deadlines.
     Soonest,
+    /// `maxmemory-samples` keys drawn at random.
+    Sample,
     /// One key drawn from all.
     Draw,
 }
@@ -129,13 +133,14 @@ pub fn victim(keyspace: &Keyspace, now_ms: u64) -> Option<(Txn<'_>, Key)> {
 fn sample(shard: &mut Shard, number: u32, policy: Policy, view: View<'_>) {
     let Some(ranking) = ranking(policy) else { return };
     let volatile = policy.is_volatile();
-    let wanted = view.ns.samples() as usize * BUCKET_KEYS;
+    let samples = view.ns.samples() as usize;
     let Shard { dbs, hand, rng, .. } = shard;
     let mut found = Found::new();
     match ranking.source() {
-        Source::Hand => turn(dbs, hand, rng, volatile, wanted, &mut found),
-        Source::Soonest => each_volatile(dbs, |db, part| soonest(part, db, wanted, &mut found)),
-        Source::Draw => draw(dbs, rng, volatile, &mut found),
+        Source::Hand => turn(dbs, hand, rng, volatile, samples * BUCKET_KEYS, &mut found),
+        Source::Soonest => each_volatile(dbs, |db, part| soonest(part, db, samples, &mut found)),
+        Source::Sample => draw(dbs, rng, volatile, samples, &mut found),
+        Source::Draw => draw(dbs, rng, volatile, 1, &mut found),
     }
     found.iter().for_each(|(entry, _)| entry.prefetch());
     let ranks: SmallVec<[u64; 64]> = found.iter().map(|(entry, _)| ranking.rank(entry, view)).collect();
@@ -226,21 +231,31 @@ fn volatile_entry(part: &Db, hash: u64) -> Option<&Entry> {
     part.table.find_by_hash(hash, |entry| entry.expiry().is_some())
 }
 
-/// One key of the shard, every one equally likely.
-fn draw<'t>(dbs: &'t [Db], rng: &mut Rng, volatile: bool, found: &mut Found<'t>) {
+/// Keys of the shard drawn at random: one, every one equally likely, or several that are neighbours.
+fn draw<'t>(dbs: &'t [Db], rng: &mut Rng, volatile: bool, wanted: usize, found: &mut Found<'t>) {
     let count = |part: &Db| if volatile { part.volatile } else { part.table.len() };
-    let total: usize = dbs.iter().map(count).sum();
-    let mut at = rng.index(total);
-    for (part, db) in dbs.iter().zip(0..) {
-        if at >= count(part) {
-            at -= count(part);
-        } else if volatile && is_sparse(part) {
-            return strewn(part, db, 1, rng, found);
-        } else {
-            let drawn =
-                (0..WHEEL_ITEMS).find_map(|_| part.table.random(rng).filter(|e| !volatile || e.expiry().is_some()));
-            return found.extend(drawn.map(|entry| (entry, db)));
-        }
+    let mut at = rng.index(dbs.iter().map(count).sum());
+    let drawn = dbs.iter().zip(0..).find(|(part, _)| {
+        let here = at < count(part);
+        at -= if here { 0 } else { count(part) };
+        here
+    });
+    let Some((part, db)) = drawn else { return };
+    if volatile && is_sparse(part) {
+        return strewn(part, db, wanted, rng, found);
+    }
+    let fits = |entry: &&Entry| !volatile || entry.expiry().is_some();
+    if wanted > 1 {
+        let passed_over = if volatile { PASSED_OVER } else { 1 };
+        part.table.sample(wanted * passed_over, rng, |entry| {
+            if fits(&entry) && found.len() < wanted {
+                found.push((entry, db));
+            }
+        });
+    }
+    if found.is_empty() {
+        let one = (0..DRAWS).find_map(|_| part.table.random(rng).filter(fits));
+        found.extend(one.map(|entry| (entry, db)));
     }
 }
 

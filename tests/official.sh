@@ -109,7 +109,7 @@ report() {
 }
 
 base=${OFFICIAL_BASEPORT:-$((10000 + $$ % 40 * 500))}
-free=$(seq 0 $((jobs - 1)))
+free=$(seq -s ' ' 0 $((jobs - 1)))
 declare -A slot_of name_of
 
 # Waits for one file to end and reports it.

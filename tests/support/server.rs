@@ -25,6 +25,7 @@ pub struct Server {
 /// How to start a server: which binary, which arguments.
 pub struct Setup {
     binary: PathBuf,
+    file: Option<PathBuf>,
     arguments: Vec<String>,
 }
 
@@ -40,13 +41,24 @@ pub fn oracle() -> Setup {
 
 impl Setup {
     pub fn of(binary: PathBuf) -> Self {
-        Setup { binary, arguments: Vec::new() }
+        Setup { binary, file: None, arguments: Vec::new() }
     }
 
     /// Adds a directive with its value, as on the command line: `set("maxmemory", "1mb")`.
     pub fn set(mut self, directive: &str, value: &str) -> Self {
         self.arguments.extend([format!("--{directive}"), value.to_owned()]);
         self
+    }
+
+    /// Starts from a configuration file; the other settings come after it.
+    pub fn file(mut self, path: &Path) -> Self {
+        self.file = Some(path.to_owned());
+        self
+    }
+
+    /// The program.
+    pub fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// Starts the server and waits until it answers PING.
@@ -67,6 +79,7 @@ impl Setup {
         let port = free_port();
         let log = File::create(home.join("log")).map_err(|error| error.to_string())?;
         let child = Command::new(&self.binary)
+            .args(&self.file)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--dir", &home.to_string_lossy(), "--enable-debug-command", "yes"])
             .args(["--unixsocket", &home.join("socket").to_string_lossy()])

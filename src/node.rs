@@ -6,11 +6,13 @@ use crate::base::rng::{Rng, secret_hex};
 use crate::base::time::Clock;
 use crate::client::Client;
 use crate::client::registry::Registry;
-use crate::config::Config;
 use crate::config::live::Apply;
+use crate::config::{Config, REDIS_VERSION_PARTS};
 use crate::effect;
 use crate::keyspace::Keyspace;
 use crate::pubsub::PubSub;
+use crate::script::host::Board;
+use crate::script::{Host, Limits};
 use crate::stats::Stats;
 use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -49,8 +51,13 @@ pub struct Node {
     pub stats: Stats,
     /// The clock.
     pub clock: Clock,
-    /// The script token: its holder alone may wait for shards while holding some.
-    pub token: Mutex<()>,
+    /// The script token, which is the right to run scripts: its holder has the host, and alone may wait for shards
+    /// while holding some.
+    pub token: Mutex<Host>,
+    /// What is known of scripts without the token.
+    pub board: Arc<Board>,
+    /// Scripts may run the commands that they may not (`DEBUG SET-DISABLE-DENY-SCRIPTS`).
+    pub allow_noscript: AtomicBool,
     /// CLIENT PAUSE; changed only inside `Txn::all`.
     pub pause: RwLock<Pause>,
     /// Raised with every change of `pause`, role or loading, so that a gate passed before can be passed again.
@@ -78,6 +85,7 @@ impl Node {
         let shards = (workers * 4).max(16);
         let later = Later::start()?;
         let databases = config.databases.get() as usize;
+        let host = Host::new(Limits::default(), REDIS_VERSION_PARTS, rng.next_u64());
         let keyspace = Keyspace::new(shards, databases, clock.clone(), later, rng.next_u64());
         Ok(Node {
             settings: OnceLock::new(),
@@ -91,7 +99,9 @@ impl Node {
             stats: Stats::new(workers, commands),
             started_ms: clock.now_ms(),
             clock,
-            token: Mutex::new(()),
+            board: host.board(),
+            token: Mutex::new(host),
+            allow_noscript: AtomicBool::new(false),
             pause: RwLock::default(),
             generation: AtomicU64::new(0),
             list_packed_threshold: AtomicU64::new(0),

@@ -311,6 +311,10 @@ pub struct Session {
     pub closing: bool,
     /// ASKING was the last command.
     pub asking: bool,
+    /// The gate found memory over its limit, and nothing to evict, before the current request.
+    pub no_room: bool,
+    /// When the script began whose commands run in this session, in Unix microseconds.
+    pub frozen_us: Option<u64>,
     /// When the current request began: the end of the one before it in the same batch.
     pub moment: Moment,
     /// The name of the last command as it was sent, and its number: most requests repeat it.
@@ -336,6 +340,8 @@ impl Session {
             tracking: Box::default(),
             closing: false,
             asking: false,
+            no_room: false,
+            frozen_us: None,
             moment: Moment::default(),
             last_name: ([0; 16], 0, 0),
         }

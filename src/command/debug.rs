@@ -93,6 +93,14 @@ const TABLE: &[(&str, usize, usize, Handler, &str, &str)] = &[
         "SET-ACTIVE-EXPIRE <0|1>",
         "Setting it to 0 disables expiring keys in background when they are not\naccessed (otherwise the Redis behavior). Setting it to 1 reenables back the\ndefault.",
     ),
+    (
+        "SET-DISABLE-DENY-SCRIPTS",
+        1,
+        1,
+        set_allow_noscript,
+        "SET-DISABLE-DENY-SCRIPTS <0|1>",
+        "Setting it to 1 lets scripts run the commands that they may not.",
+    ),
     ("SLEEP", 1, 1, sleep, "SLEEP <seconds>", "Stop the server for <seconds>. Decimals allowed."),
     (
         "STRINGMATCH-LEN",
@@ -311,6 +319,12 @@ fn packed_threshold(ctx: &mut Ctx<'_, '_>) -> Result {
     let bytes = parse_memory(&ctx.args[2]).filter(|n| *n <= 4 << 30);
     let bytes = bytes.ok_or(Error::Text("ERR argument must be a memory value bigger than 1 and smaller than 4gb"))?;
     ctx.node.list_packed_threshold.store(bytes, Relaxed);
+    ctx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn set_allow_noscript(ctx: &mut Ctx<'_, '_>) -> Result {
+    ctx.node.allow_noscript.store(&ctx.args[2] != b"0", Relaxed);
     ctx.reply.ok();
     Ok(Outcome::Done)
 }

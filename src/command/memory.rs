@@ -164,6 +164,8 @@ struct DbBytes {
 
 /// Where the memory is, in bytes.
 struct Overview {
+    /// Bytes of cached scripts, and of libraries of functions.
+    scripts: [u64; 2],
     used: u64,
     peak: u64,
     startup: u64,
@@ -194,11 +196,13 @@ impl Overview {
             ClientType::Normal | ClientType::Pubsub => client.query[1].load(Relaxed) + client.out_bytes.load(Relaxed),
             _ => 0,
         };
+        let board = &ctx.node.board;
         Overview {
             used: alloc::used_memory() as u64,
             peak: alloc::used_memory_peak() as u64,
             startup: ctx.node.stats.startup_bytes.load(Relaxed),
             clients: ctx.node.clients.all().iter().map(|client| buffers(client)).sum(),
+            scripts: [board.scripts_bytes.load(Relaxed), board.functions_bytes.load(Relaxed)],
             dbs,
             heap: alloc::stats(),
             resident: system::resident_bytes(),
@@ -212,7 +216,7 @@ impl Overview {
         self.dbs.iter().map(|db| db.tables + db.wheels).sum()
     }
     fn overhead(&self) -> u64 {
-        self.startup + self.clients + self.tables()
+        self.startup + self.clients + self.scripts[0] + self.scripts[1] + self.tables()
     }
     fn dataset(&self) -> u64 {
         self.used.saturating_sub(self.overhead())
@@ -249,8 +253,8 @@ fn stats(ctx: &mut Ctx<'_, '_>) -> Result {
     put("clients.normal", int(of.clients));
     put("cluster.links", int(0));
     put("aof.buffer", int(0));
-    put("lua.caches", int(0));
-    put("functions.caches", int(0));
+    put("lua.caches", int(of.scripts[0]));
+    put("functions.caches", int(of.scripts[1]));
     for (number, db) in of.dbs.iter().enumerate().filter(|(_, db)| db.keys > 0) {
         put(&format!("db.{number}"), Stat::Db(db.tables as i64, db.wheels as i64));
     }

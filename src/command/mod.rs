@@ -15,6 +15,7 @@ pub mod debug;
 pub mod dump;
 pub mod error;
 pub mod expire;
+pub mod function;
 pub mod geo;
 pub mod hash;
 pub mod hll;
@@ -39,6 +40,7 @@ pub mod string_options;
 pub mod txn;
 pub mod zset;
 
+use crate::script::Host;
 use crate::spec::CommandSpec;
 use ctx::{Ctx, Outcome};
 use error::Error;
@@ -46,6 +48,9 @@ use std::collections::HashMap;
 
 /// A handler.
 pub type Handler = fn(&mut Ctx<'_, '_>) -> Result<Outcome, Error>;
+
+/// A handler that also needs the script host: the token is taken before it runs.
+pub type HostHandler = fn(&mut Ctx<'_, '_>, &mut Host) -> Result<Outcome, Error>;
 
 /// What only the engine can do, because it goes beyond one locked set of shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +67,28 @@ pub enum EngineOp {
     Unwatch,
     /// RESET.
     Reset,
+    /// EVAL and FCALL in all their forms.
+    Script(ScriptCall),
+}
+
+/// Which script a command runs, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScriptCall {
+    /// How it names its script.
+    pub by: ScriptBy,
+    /// Writes are refused whatever the script says (EVAL_RO).
+    pub read_only: bool,
+}
+
+/// How a command names its script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptBy {
+    /// By its text.
+    Body,
+    /// By the SHA1 of its text.
+    Sha,
+    /// By the name of a function.
+    Function,
 }
 
 /// How a command runs.
@@ -69,6 +96,8 @@ pub enum EngineOp {
 pub enum Run {
     /// A handler under the locks of its keys.
     Handler(Handler),
+    /// A handler under the script token.
+    Hosted(HostHandler),
     /// The engine itself.
     Engine(EngineOp),
     /// Only its subcommands run.
@@ -86,13 +115,25 @@ pub struct Command {
 }
 
 impl Command {
+    /// Whether it needs the script host: the token is taken before its shards.
+    pub const fn is_hosted(&self) -> bool {
+        matches!(self.run, Run::Hosted(_) | Run::Engine(EngineOp::Script(_)))
+    }
     /// A command with a handler.
     pub const fn new(handler: Handler, spec: CommandSpec) -> Command {
         Command { spec, run: Run::Handler(handler), subcommands: &[] }
     }
+    /// A command whose handler needs the script host. It has no keys.
+    pub const fn hosted(handler: HostHandler, spec: CommandSpec) -> Command {
+        Command { spec, run: Run::Hosted(handler), subcommands: &[] }
+    }
     /// A command that the engine runs.
     pub const fn engine(op: EngineOp, spec: CommandSpec) -> Command {
         Command { spec, run: Run::Engine(op), subcommands: &[] }
+    }
+    /// A command that runs a script.
+    pub const fn scripted(by: ScriptBy, read_only: bool, spec: CommandSpec) -> Command {
+        Command::engine(EngineOp::Script(ScriptCall { by, read_only }), spec)
     }
     /// A container of subcommands.
     pub const fn container(spec: CommandSpec, subcommands: &'static [Command]) -> Command {
@@ -115,6 +156,7 @@ const FAMILIES: &[&[Command]] = &[
     observe::COMMANDS,
     dump::COMMANDS,
     expire::COMMANDS,
+    function::COMMANDS,
     geo::COMMANDS,
     hash::COMMANDS,
     hll::COMMANDS,

@@ -438,7 +438,8 @@ fn swapdb(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn time(ctx: &mut Ctx<'_, '_>) -> Result {
-    let us = ctx.node.clock.now_us();
+    // Time stands still while a script runs.
+    let us = ctx.session.frozen_us.unwrap_or_else(|| ctx.node.clock.now_us());
     ctx.reply.array(2);
     ctx.reply.bulk_int((us / 1_000_000) as i64);
     ctx.reply.bulk_int((us % 1_000_000) as i64);
@@ -458,19 +459,19 @@ fn role(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
-fn wait_timeout(text: &[u8]) -> Result<i64> {
-    let ms = parse_i64(text).ok_or(Error::Text("ERR timeout is not an integer or out of range"))?;
-    if ms < 0 { Err(Error::TimeoutNegative) } else { Ok(ms) }
+fn wait_timeout(text: &[u8], now_ms: u64) -> Result<i64> {
+    match parse_i64(text).ok_or(Error::Text("ERR timeout is not an integer or out of range"))? {
+        ..0 => Err(Error::TimeoutNegative),
+        ms if ms > i64::MAX - now_ms as i64 => Err(Error::TimeoutRange),
+        ms => Ok(ms),
+    }
 }
 
 /// A lone primary: no replica will ever acknowledge, so a client that asks for one waits out its time.
 fn wait(ctx: &mut Ctx<'_, '_>) -> Result {
     let replicas = ctx.args.int(1)?;
-    let ms = wait_timeout(ctx.args.at(2))?;
-    if replicas < 0 {
-        return Err(Error::OutOfRange);
-    }
-    if replicas == 0 || !ctx.may_block() {
+    let ms = wait_timeout(ctx.args.at(2), ctx.now_ms())?;
+    if replicas <= 0 || !ctx.may_block() {
         ctx.reply.int(0);
         return Ok(Outcome::Done);
     }
@@ -486,7 +487,7 @@ fn wait(ctx: &mut Ctx<'_, '_>) -> Result {
 fn waitaof(ctx: &mut Ctx<'_, '_>) -> Result {
     let local = ctx.args.int(1)?;
     let replicas = ctx.args.int(2)?;
-    let ms = wait_timeout(ctx.args.at(3))?;
+    let ms = wait_timeout(ctx.args.at(3), ctx.now_ms())?;
     if !(0..=1).contains(&local) || replicas < 0 {
         return Err(Error::OutOfRange);
     }

@@ -30,6 +30,9 @@ use std::sync::OnceLock;
 /// The Redis version whose behaviour we keep; clients switch features on it.
 pub const REDIS_VERSION: &str = "7.4.1";
 
+/// The same as numbers.
+pub const REDIS_VERSION_PARTS: [u8; 3] = [7, 4, 1];
+
 /// Where the configuration came from; set once at the start.
 #[derive(Default)]
 pub struct Origin {

@@ -41,12 +41,15 @@ impl<'e> Apply<'e> {
         }
         let args = Argv::new(argv);
         let now_ms = self.engine.node.clock.now_ms();
+        let mut token = known.command.is_hosted().then(|| self.engine.node.token.lock());
         let mut txn = self.engine.lock_for(known, args, self.session.db, now_ms).map_err(|e| failed(&e.wire()))?;
         txn.ignore_deadlines = true;
         let mut reply = Reply::new(Proto::Resp2);
         let mut unit = Unit::default();
-        self.engine.call(&mut txn, &mut self.session, known, args, &mut reply, Origin::Log, &mut unit);
+        let host = token.as_deref_mut();
+        self.engine.call(&mut txn, host, &mut self.session, known, args, &mut reply, Origin::Log, &mut unit);
         let ready = self.engine.commit(txn, unit);
+        drop(token);
         self.engine.serve_ready(ready);
         let bytes = reply.take();
         if bytes.first() == Some(&b'-') { Err(failed(&bytes[1..])) } else { Ok(()) }

@@ -173,7 +173,7 @@ impl Engine {
             return Served::No;
         }
         let (outcome, failed) =
-            self.call(txn, &mut session, known, Argv::new(&slices), &mut reply, Origin::Served, &mut unit);
+            self.call(txn, None, &mut session, known, Argv::new(&slices), &mut reply, Origin::Served, &mut unit);
         // A key that this command cannot use (another type) lets it wait on, unless it asked to be told.
         let unusable = failed && !ticket.on_gone;
         if matches!(outcome, Outcome::Block(_)) || unusable {

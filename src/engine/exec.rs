@@ -10,6 +10,7 @@ use crate::command::error::Error;
 use crate::command::{Known, Run};
 use crate::keyspace::Txn;
 use crate::resp::reply::{Proto, Reply};
+use crate::script::Host;
 use crate::spec::{Flags, Keys};
 use crate::stats::slowlog::{Slow, shorten};
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,7 +19,8 @@ impl Engine {
     /// Runs one command of a client by itself.
     pub(super) fn run_single(&self, session: &mut Session, known: &Known, argv: Argv<'_>, reply: &mut Reply) -> Flow {
         let now_ms = session.moment.unix_ms();
-        let token = known.command.spec.keys.holds_all().then(|| self.node.token.lock());
+        let wants_token = known.command.spec.keys.holds_all() || known.command.is_hosted();
+        let mut token = wants_token.then(|| self.node.token.lock());
         let mut txn = match self.lock_for(known, argv, session.db, now_ms) {
             Ok(txn) => txn,
             Err(error) => {
@@ -29,7 +31,8 @@ impl Engine {
         self.feed_monitors(session, known, argv.all());
         self.prepare(&mut txn, session, known);
         let mut unit = Unit::default();
-        let (outcome, failed) = self.call(&mut txn, session, known, argv, reply, Origin::Client, &mut unit);
+        let host = token.as_deref_mut();
+        let (outcome, failed) = self.call(&mut txn, host, session, known, argv, reply, Origin::Client, &mut unit);
         let flow = match outcome {
             Outcome::Done => Flow::Next,
             Outcome::Sleep(ms) => Flow::Sleep(ms),
@@ -80,11 +83,12 @@ impl Engine {
         txn.keep_expired = self.node.generation.load(Relaxed) != 0 && self.node.paused(true, txn.now_ms()).is_some();
     }
 
-    /// Runs a handler; an error becomes its reply. What it changed is added to `unit`. Also says whether it failed.
+    /// Runs a handler, which may need the script host; an error becomes its reply. What it changed is added to `unit`. Also says whether it failed.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn call<'k>(
         &'k self,
         txn: &mut Txn<'k>,
+        host: Option<&mut Host>,
         session: &mut Session,
         known: &Known,
         argv: Argv<'_>,
@@ -92,10 +96,6 @@ impl Engine {
         origin: Origin,
         unit: &mut Unit,
     ) -> (Outcome, bool) {
-        let Run::Handler(handler) = known.command.run else {
-            self.error(session, &Error::Text("ERR This command is not allowed here"), reply);
-            return (Outcome::Done, true);
-        };
         let mark = reply.mark();
         let dirty = txn.dirty();
         let db = txn.db();
@@ -109,7 +109,11 @@ impl Engine {
             origin,
             rewrite: Default::default(),
         };
-        let result = handler(&mut ctx);
+        let result = match (known.command.run, host) {
+            (Run::Handler(handler), _) => handler(&mut ctx),
+            (Run::Hosted(handler), Some(host)) => handler(&mut ctx, host),
+            _ => Err(Error::Text("ERR This command is not allowed here")),
+        };
         let rewrite = std::mem::take(&mut ctx.rewrite);
         // A handler may have looked at another database (MOVE, COPY); its request belongs to its own.
         txn.select(db);
@@ -175,11 +179,18 @@ impl Engine {
 
     /// Shows a request to the clients that run MONITOR.
     pub(super) fn feed_monitors(&self, session: &Session, known: &Known, argv: &[&[u8]]) {
+        if !known.command.spec.flags.any(Flags::SKIP_MONITOR.and(Flags::ADMIN)) {
+            self.show_to_monitors(session, known, argv);
+        }
+    }
+
+    /// The same whatever the flags of the command say.
+    pub(super) fn show_to_monitors(&self, session: &Session, known: &Known, argv: &[&[u8]]) {
         if !self.node.monitored.load(Relaxed) {
             return;
         }
         let monitors = self.node.monitors.read();
-        if monitors.is_empty() || known.command.spec.flags.any(Flags::SKIP_MONITOR.and(Flags::ADMIN)) {
+        if monitors.is_empty() {
             return;
         }
         let us = self.node.clock.now_us();

@@ -1,12 +1,13 @@
 //! The ordered list of small checks before a command runs, each with the error it gives.
 
 use super::{Engine, multi};
-use crate::client::Session;
+use crate::client::{Multi, Session};
 use crate::command::args::Argv;
 use crate::command::error::Error;
 use crate::command::{EngineOp, Known, Run};
 use crate::resp::reply::Proto;
 use crate::spec::Flags;
+use smallvec::SmallVec;
 
 /// What the gate says.
 pub enum Verdict {
@@ -24,7 +25,7 @@ pub const NOAUTH: Error = Error::Text("NOAUTH Authentication required.");
 impl Engine {
     /// Judges one request.
     #[inline]
-    pub(super) fn gate(&self, session: &Session, known: &Known, argv: Argv<'_>) -> Verdict {
+    pub(super) fn gate(&self, session: &mut Session, known: &Known, argv: Argv<'_>) -> Verdict {
         let spec = &known.command.spec;
         if !spec.arity.accepts(argv.len()) {
             if session.user.is_none() && !spec.flags.has(Flags::NO_AUTH) {
@@ -42,8 +43,8 @@ impl Engine {
             return Verdict::Refuse(Error::Text("ERR Command not allowed inside a transaction"));
         }
         if self.node.keyspace.namespace.maxmemory_bytes() > 0 {
-            let room = self.make_room();
-            if !room && self.needs_room(session, known) {
+            session.no_room = !self.make_room();
+            if session.no_room && self.needs_room(session, known, argv) {
                 return Verdict::Refuse(Error::OutOfMemory);
             }
         }
@@ -53,17 +54,25 @@ impl Engine {
                 known.name
             )));
         }
-        self.paused(session, known)
+        self.paused(session, known, argv)
     }
 
     /// Whether a request is refused while there is no room: those that may need more memory, an EXEC of such, and
     /// whatever MULTI would have to keep.
-    fn needs_room(&self, session: &Session, known: &Known) -> bool {
+    fn needs_room(&self, session: &Session, known: &Known, argv: Argv<'_>) -> bool {
         match &session.multi {
-            Some(multi) if is_exec(known) => multi.has_denyoom(&self.commands),
+            Some(multi) if is_exec(known) => self.any_queued(multi, Flags::DENYOOM),
             Some(_) if !multi::runs_inside(known) => true,
-            _ => known.command.spec.flags.has(Flags::DENYOOM),
+            _ => self.flags_of(known, argv.all()).has(Flags::DENYOOM),
         }
+    }
+
+    /// Whether a queued command has any of these flags.
+    fn any_queued(&self, multi: &Multi, flags: Flags) -> bool {
+        multi.queue.iter().any(|(index, argv)| {
+            let slices: SmallVec<[&[u8]; 8]> = argv.iter().map(Vec::as_slice).collect();
+            self.flags_of(self.commands.get(*index), &slices).any(flags)
+        })
     }
 
     /// DEBUG and MODULE are off unless the configuration opens them.
@@ -85,7 +94,7 @@ impl Engine {
     }
 
     /// CLIENT PAUSE. Inside MULTI only EXEC waits.
-    fn paused(&self, session: &Session, known: &Known) -> Verdict {
+    fn paused(&self, session: &Session, known: &Known, argv: Argv<'_>) -> Verdict {
         use std::sync::atomic::Ordering::Relaxed;
         if self.node.generation.load(Relaxed) == 0 || (session.multi.is_some() && !is_exec(known)) {
             return Verdict::Pass;
@@ -93,18 +102,18 @@ impl Engine {
         if matches!(&*known.name, "client|unpause" | "client|pause") {
             return Verdict::Pass;
         }
-        let writes = self.may_write(session, known);
+        let writes = self.may_write(session, known, argv);
         match self.node.paused(writes, self.node.clock.now_ms()) {
             Some(until_ms) => Verdict::Wait(until_ms),
             None => Verdict::Pass,
         }
     }
 
-    fn may_write(&self, session: &Session, known: &Known) -> bool {
-        let writes = |k: &Known| k.command.spec.flags.any(Flags::WRITE.and(Flags::MAY_REPLICATE));
+    fn may_write(&self, session: &Session, known: &Known, argv: Argv<'_>) -> bool {
+        let writes = Flags::WRITE.and(Flags::MAY_REPLICATE);
         match &session.multi {
-            Some(multi) if is_exec(known) => multi.queue.iter().any(|(i, _)| writes(self.commands.get(*i))),
-            _ => writes(known),
+            Some(multi) if is_exec(known) => self.any_queued(multi, writes),
+            _ => self.flags_of(known, argv.all()).any(writes),
         }
     }
 }

@@ -97,7 +97,8 @@ impl Engine {
             return Flow::Next;
         }
         match known.command.run {
-            Run::Handler(_) => self.run_single(session, known, argv, reply),
+            Run::Handler(_) | Run::Hosted(_) => self.run_single(session, known, argv, reply),
+            Run::Engine(EngineOp::Script(call)) => self.run_script_alone(session, known, call, argv, reply),
             Run::Engine(op) => self.run_engine(op, session, known, argv, reply),
             Run::Container => {
                 let error = Error::Arity(known.name.to_string().into());
@@ -164,6 +165,7 @@ impl Engine {
             EngineOp::Watch => self.watch(session, argv, reply),
             EngineOp::Unwatch => self.unwatch(session, reply),
             EngineOp::Reset => self.reset(session, reply),
+            EngineOp::Script(_) => {}
         }
         if shown_after {
             self.feed_monitors(session, known, argv.all());

@@ -11,25 +11,19 @@ use crate::client::{Marks, Multi, ReplyMode, Session, Tracking};
 use crate::command::args::Argv;
 use crate::command::ctx::{Origin, Outcome};
 use crate::command::error::Error;
-use crate::command::{CommandTable, EngineOp, Known, Run};
+use crate::command::{EngineOp, Known, Run};
 use crate::keyspace::Txn;
 use crate::resp::reply::{Proto, Reply};
-use crate::spec::Flags;
+use crate::script::Host;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Whether a command runs at once although its session is inside MULTI.
 pub(super) fn runs_inside(known: &Known) -> bool {
     match known.command.run {
-        Run::Engine(op) => op != EngineOp::Unwatch,
+        Run::Engine(EngineOp::Unwatch | EngineOp::Script(_)) => false,
+        Run::Engine(_) => true,
         _ => &*known.name == "quit",
-    }
-}
-
-impl Multi {
-    /// Whether a queued command needs memory.
-    pub(super) fn has_denyoom(&self, commands: &CommandTable) -> bool {
-        self.queue.iter().any(|(i, _)| commands.get(*i).command.spec.flags.has(Flags::DENYOOM))
     }
 }
 
@@ -156,8 +150,8 @@ impl Engine {
         }
         let now_ms = self.node.clock.now_ms();
         let knowns: Vec<&Known> = multi.queue.iter().map(|(i, _)| self.commands.get(*i)).collect();
-        let wide = knowns.iter().any(|k| k.command.spec.keys.is_wide() || matches!(k.command.run, Run::Engine(_)));
-        let token = wide.then(|| self.node.token.lock());
+        let wants_token = knowns.iter().any(|k| k.command.spec.keys.is_wide() || k.command.is_hosted());
+        let mut token = wants_token.then(|| self.node.token.lock());
         let mut txn = self.lock_multi(session, &multi, &knowns, now_ms);
         let expired = session.watched.iter().any(|(db, key)| txn.is_expired(*db, key));
         if session.is_dirty() || expired {
@@ -170,7 +164,7 @@ impl Engine {
         let mut unit = Unit::default();
         reply.array(multi.queue.len());
         for ((_, argv), known) in multi.queue.iter().zip(&knowns) {
-            self.exec_one(&mut txn, session, known, argv, reply, &mut unit);
+            self.exec_one(&mut txn, token.as_deref_mut(), session, known, argv, reply, &mut unit);
         }
         let ready = self.commit(txn, unit);
         drop(token);
@@ -194,9 +188,11 @@ impl Engine {
         Txn::lock(keyspace, session.db, now_ms, &shards)
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn exec_one<'k>(
         &'k self,
         txn: &mut Txn<'k>,
+        host: Option<&mut Host>,
         session: &mut Session,
         known: &Known,
         argv: &[Vec<u8>],
@@ -207,18 +203,22 @@ impl Engine {
         let argv = Argv::new(&slices);
         let mut failed = true;
         self.feed_monitors(session, known, &slices);
-        match known.command.run {
-            Run::Engine(EngineOp::Unwatch) => {
+        match (known.command.run, host) {
+            (Run::Engine(EngineOp::Unwatch), _) => {
                 failed = false;
                 reply.ok();
             }
-            Run::Engine(_) | Run::Container => {
+            (Run::Engine(EngineOp::Script(call)), Some(host)) => {
+                txn.select(session.db);
+                failed = self.run_script(txn, host, session, known, call, argv, reply, unit);
+            }
+            (Run::Engine(_) | Run::Container, _) => {
                 self.error(session, &gate::NOAUTH, reply);
             }
-            Run::Handler(_) => {
+            (Run::Handler(_) | Run::Hosted(_), host) => {
                 txn.select(session.db);
                 self.prepare(txn, session, known);
-                let (outcome, error) = self.call(txn, session, known, argv, reply, Origin::Exec, unit);
+                let (outcome, error) = self.call(txn, host, session, known, argv, reply, Origin::Exec, unit);
                 failed = error;
                 match outcome {
                     Outcome::Block(block) => reply_timeout(block.on_timeout, reply),

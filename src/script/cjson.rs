@@ -540,7 +540,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `\uXXXX`, or a pair of them, as UTF-8.
+    /// `\u` with four digits, or a pair of them, as UTF-8.
     fn unicode(&mut self, out: &mut Vec<u8>) -> Option<()> {
         let mut code = self.hex4(self.at + 2)?;
         let mut len = 6;

@@ -100,6 +100,12 @@ pub struct Board {
 }
 
 impl Board {
+    /// Bytes of the VM of EVAL, of the VM of functions, of cached scripts and of libraries.
+    pub fn bytes(&self) -> [u64; 4] {
+        let gauges = [&self.vm_eval_bytes, &self.vm_functions_bytes, &self.scripts_bytes, &self.functions_bytes];
+        gauges.map(|gauge| gauge.load(Ordering::Relaxed))
+    }
+
     /// The flags of a cached script that declares any.
     pub fn script_flags(&self, sha: &[u8]) -> Option<Flags> {
         let mut digits: Sha = sha.try_into().ok()?;

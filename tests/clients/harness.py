@@ -84,19 +84,6 @@ def equal(got, expected):
     assert got == expected, f"expected {expected!r}, got {got!r}"
 
 
-# Tests of what the server says it does not know yet (EVAL). They run, and are shown, but count only once EVAL is
-# there; then this list goes.
-LATER = {
-    "redis_py: test_a_rate_limiter_runs_as_a_script",
-    "redis_py: test_a_lock_is_held_by_one",
-    "django_cache: counts (extra)",
-    "django_cache: counts (compressed)",
-    "django_cache: test_a_lock_of_django_redis",
-    "cli: test_eval_of_a_file",
-    "node: ioredis.js: defines a command of its own",
-}
-
-
 def run(modules):
     """Runs the tests of all modules; the process ends with 1 when one failed."""
     passed, failed = 0, []
@@ -111,9 +98,6 @@ def run(modules):
                     passed += 1
                     print(f"ok      {label}", flush=True)
                 except Exception:
-                    if label in LATER and server.typed("EVAL x 0").startswith(b"-ERR unknown command"):
-                        print(f"later   {label}", flush=True)
-                        continue
                     failed.append(label)
                     print(f"FAILED  {label}\n{traceback.format_exc()}", flush=True)
                     if server.process.poll() is not None:

@@ -70,7 +70,6 @@ pub const FAMILY: Family = Family {
         "SWAPDB odd odd",
         "MOVE key odd",
         "FLUSHALL odd",
-        "REPLCONF odd",
         "QUITE",
     ],
 };

@@ -16,6 +16,7 @@ use crate::config::cell::Word;
 use crate::keyspace::Txn;
 use crate::keyspace::shard::Shard;
 use crate::node::Node;
+use crate::script::host::Board;
 use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group, Keys};
 use crate::stats::Worker;
 use crate::stats::rate::Metric;
@@ -308,7 +309,7 @@ fn memory(view: &View<'_>, page: &mut Page) {
         ("allocator_muzzy", 0),
     ]);
     page.bytes("total_system_memory", system::memory_bytes());
-    scripts(page);
+    scripts(page, &view.node.board);
     page.bytes("maxmemory", config.maxmemory.size());
     page.field("maxmemory_policy", config.maxmemory_policy.word());
     fragmentation(page, used, resident, heap);
@@ -330,20 +331,21 @@ fn memory(view: &View<'_>, page: &mut Page) {
     ]);
 }
 
-/// Memory of scripts and functions: there are none.
-fn scripts(page: &mut Page) {
-    page.fields(&[("used_memory_lua", 0), ("used_memory_vm_eval", 0)]);
-    page.field("used_memory_lua_human", human_bytes(0));
+/// Memory of scripts and functions.
+fn scripts(page: &mut Page, board: &Board) {
+    let [vm_eval, vm_functions, evals, functions] = board.bytes();
+    page.fields(&[("used_memory_lua", vm_eval), ("used_memory_vm_eval", vm_eval)]);
+    page.field("used_memory_lua_human", human_bytes(vm_eval));
     page.fields(&[
-        ("used_memory_scripts_eval", 0),
-        ("number_of_cached_scripts", 0),
-        ("number_of_functions", 0),
-        ("number_of_libraries", 0),
-        ("used_memory_vm_functions", 0),
+        ("used_memory_scripts_eval", evals),
+        ("number_of_cached_scripts", board.cached_scripts.load(Relaxed)),
+        ("number_of_functions", board.functions.load(Relaxed)),
+        ("number_of_libraries", board.libraries.load(Relaxed)),
+        ("used_memory_vm_functions", vm_functions),
     ]);
-    page.bytes("used_memory_vm_total", 0);
-    page.field("used_memory_functions", 0);
-    page.bytes("used_memory_scripts", 0);
+    page.bytes("used_memory_vm_total", vm_eval + vm_functions);
+    page.field("used_memory_functions", functions);
+    page.bytes("used_memory_scripts", evals + functions);
 }
 
 fn fragmentation(page: &mut Page, used: u64, resident: u64, heap: alloc::Stats) {
@@ -426,7 +428,7 @@ fn stats(view: &View<'_>, page: &mut Page) {
         ("expire_cycle_cpu_milliseconds", 0),
         ("evicted_keys", node.keyspace.namespace.evicted.load(Relaxed)),
         ("evicted_clients", stats.evicted_clients.load(Relaxed)),
-        ("evicted_scripts", 0),
+        ("evicted_scripts", node.board.evicted_scripts.load(Relaxed)),
         ("total_eviction_exceeded_time", (node.keyspace.namespace.exceeded_us.load(Relaxed) + exceeded_us) / 1000),
         ("current_eviction_exceeded_time", exceeded_us / 1000),
         ("keyspace_hits", totals.hits),

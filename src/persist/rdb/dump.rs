@@ -11,6 +11,11 @@ use crate::types::ValueRef;
 
 const FOOTER_BYTES: usize = 10;
 
+/// What stands before the code of a library.
+const OPCODE_FUNCTION: u8 = 245;
+/// The first version with functions.
+const FUNCTION_VERSION: u16 = 10;
+
 /// Why a payload is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DumpError {
@@ -25,10 +30,14 @@ pub fn encode(value: ValueRef<'_>, compress: bool) -> Vec<u8> {
     let value_type = write::type_of(value);
     let mut payload = vec![value_type as u8];
     write::value(&mut Writer::new(&mut payload, compress), value);
-    payload.put(&value_type.version().to_le_bytes());
-    let checksum = crc64(&payload);
-    payload.put(&checksum.to_le_bytes());
+    put_footer(&mut payload, value_type.version());
     payload
+}
+
+fn put_footer(payload: &mut Vec<u8>, version: u16) {
+    payload.put(&version.to_le_bytes());
+    let checksum = crc64(payload);
+    payload.put(&checksum.to_le_bytes());
 }
 
 /// The value of a payload.
@@ -38,6 +47,31 @@ pub fn decode(payload: &[u8], limits: &Limits) -> Result<Loaded, DumpError> {
     let byte = input.byte().map_err(|_| DumpError::Value)?;
     let value_type = ValueType::from_byte(byte).ok_or(DumpError::Value)?;
     read::value(&mut input, value_type, limits).map_err(|_| DumpError::Value)
+}
+
+/// The payload of FUNCTION DUMP: the code of every library, each after the opcode that an RDB file has before it.
+pub fn encode_libraries<'a>(codes: impl Iterator<Item = &'a [u8]>, compress: bool) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for code in codes {
+        payload.push(OPCODE_FUNCTION);
+        Writer::new(&mut payload, compress).string(code);
+    }
+    put_footer(&mut payload, FUNCTION_VERSION);
+    payload
+}
+
+/// The codes of a payload of FUNCTION DUMP.
+pub fn decode_libraries(payload: &[u8]) -> Result<Vec<Vec<u8>>, DumpError> {
+    let mut body = checked_body(payload).ok_or(DumpError::Footer)?;
+    let mut codes = Vec::new();
+    while !body.is_empty() {
+        let mut input = Reader::new(&mut body);
+        if input.byte() != Ok(OPCODE_FUNCTION) {
+            return Err(DumpError::Value);
+        }
+        codes.push(input.string().map_err(|_| DumpError::Value)?);
+    }
+    Ok(codes)
 }
 
 /// What is before a sound footer.

@@ -1,1 +1,0 @@
-//! EVAL as a `Caller`.

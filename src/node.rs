@@ -64,6 +64,8 @@ pub struct Node {
     pub generation: AtomicU64,
     /// DEBUG QUICKLIST-PACKED-THRESHOLD in bytes; 0: by `list-max-listpack-size`.
     pub list_packed_threshold: AtomicU64,
+    /// What the last DEBUG RELOAD wrote.
+    pub reload_image: Mutex<Vec<u8>>,
     /// Where the dice of the next command come from.
     pub dice: AtomicU64,
     /// The run id of INFO: 40 hex digits.
@@ -105,6 +107,7 @@ impl Node {
             pause: RwLock::default(),
             generation: AtomicU64::new(0),
             list_packed_threshold: AtomicU64::new(0),
+            reload_image: Mutex::default(),
             dice: AtomicU64::new(rng.next_u64()),
             run_id: secret_hex(40),
             replid: secret_hex(40),

@@ -5,6 +5,7 @@
 use super::Command;
 use super::ctx::{Ctx, Outcome, Result};
 use super::error::Error;
+use super::reload::reload;
 use crate::base::glob;
 use crate::base::num::{parse_f64, parse_i64, parse_memory};
 use crate::keyspace::digest::{self, Digest};
@@ -84,6 +85,14 @@ const TABLE: &[(&str, usize, usize, Handler, &str, &str)] = &[
         packed_threshold,
         "QUICKLIST-PACKED-THRESHOLD <size>",
         "Sets the threshold for elements to be inserted as plain vs packed nodes\nDefault value is 1GB, allows values up to 4GB. Setting to 0 restores to default.",
+    ),
+    (
+        "RELOAD",
+        0,
+        usize::MAX,
+        reload,
+        "RELOAD [option ...]",
+        "Save the keyspace in memory as an RDB file would hold it, empty it and load\nit again. Valid <option> values:\n* MERGE: conflicting keys will be loaded from the image over what is there.\n* NOFLUSH: the existing keys will not be removed before loading.\n* NOSAVE: the image of the last RELOAD is loaded.",
     ),
     (
         "SET-ACTIVE-EXPIRE",

@@ -27,6 +27,7 @@ pub mod list;
 pub mod memory;
 pub mod observe;
 pub mod pubsub;
+mod reload;
 mod sample;
 pub mod scan;
 pub mod script;

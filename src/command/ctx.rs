@@ -12,6 +12,7 @@ use crate::effect::Effect;
 use crate::keyspace::Txn;
 use crate::node::Node;
 use crate::resp::reply::Reply;
+use crate::types::Kind;
 use crate::types::packed::listpack::LpValue;
 use crate::types::string::StrRef;
 
@@ -54,6 +55,8 @@ pub struct Block {
     pub on_timeout: TimeoutReply,
     /// The request to run when a key is ready, when it is not the request that came (XREAD's `$`).
     pub argv: Option<Vec<Vec<u8>>>,
+    /// Wake when a key holds a value of this kind; any other is passed over.
+    pub kind: Option<Kind>,
     /// Wake also when the key is deleted or changes its type.
     pub on_gone: bool,
 }

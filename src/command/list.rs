@@ -565,6 +565,9 @@ fn ltrim(ctx: &mut Ctx<'_, '_>) -> Result {
         list.trim(start, count, &limits);
         note.event("ltrim");
         note.changed((len - count) as u64);
+        if len == count {
+            note.uncounted();
+        }
     })?;
     ctx.reply.ok();
     Ok(Outcome::Done)

@@ -142,8 +142,9 @@ impl<'a> ScanOptions<'a> {
         self.pattern.is_none_or(|pattern| glob::matches(pattern, name))
     }
 
+    /// Whether a value is of the type asked for.
     fn takes(&self, entry: &Entry) -> bool {
-        self.kind.is_none_or(|kind| kind == Some(entry.kind())) && self.fits(entry.key())
+        self.kind.is_none_or(|kind| kind == Some(entry.kind()))
     }
 }
 
@@ -210,12 +211,12 @@ impl Walk {
         let Some(shard) = ctx.txn.held_shard(at.shard) else { return at.cursor };
         shard.dbs[ctx.txn.db()].table.scan(at.cursor, |entry| {
             self.visited += 1;
-            if !options.takes(entry) {
+            if !options.fits(entry.key()) {
                 return;
             }
             if entry.expiry().is_some_and(|at| at <= now_ms) {
                 self.expired.push(entry.key().into());
-            } else {
+            } else if options.takes(entry) {
                 self.found.bulk(entry.key());
                 self.count += 1;
             }

@@ -480,6 +480,7 @@ fn wait(ctx: &mut Ctx<'_, '_>) -> Result {
         deadline_ms: (ms > 0).then(|| ctx.now_ms() + ms as u64),
         on_timeout: super::ctx::TimeoutReply::Zero,
         argv: None,
+        kind: None,
         on_gone: false,
     }))
 }
@@ -505,6 +506,7 @@ fn waitaof(ctx: &mut Ctx<'_, '_>) -> Result {
         deadline_ms: (ms > 0).then(|| ctx.now_ms() + ms as u64),
         on_timeout: super::ctx::TimeoutReply::TwoZeros,
         argv: None,
+        kind: None,
         on_gone: false,
     }))
 }

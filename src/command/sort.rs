@@ -336,15 +336,19 @@ fn answer(txn: &Txn<'_>, reply: &mut Reply, gets: &[Pattern<'_>], elements: &[Ve
 fn store(ctx: &mut Ctx<'_, '_>, request: &Request<'_>, target: &[u8], elements: &[Vec<u8>]) -> Result {
     let limits = super::list::limits(ctx.node);
     let mut list = List::new();
+    let mut push = |value: &[u8]| {
+        list.grow_for(1, value.len(), &limits);
+        list.push(End::Back, value, &limits);
+    };
     for element in elements {
         if request.gets.is_empty() {
-            list.push(End::Back, element, &limits);
+            push(element);
         }
         for get in &request.gets {
-            let value = get.look_up(ctx.txn, element, |value| value.to_vec()).unwrap_or_default();
-            list.push(End::Back, &value, &limits);
+            push(&get.look_up(ctx.txn, element, |value| value.to_vec()).unwrap_or_default());
         }
     }
+    list.settle(&limits);
     let len = list.len();
     if len == 0 {
         ctx.txn.delete(target);

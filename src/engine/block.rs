@@ -16,6 +16,7 @@ use crate::command::ctx::{Block, Origin, Outcome};
 use crate::keyspace::Txn;
 use crate::keyspace::waiters::Ticket;
 use crate::resp::reply::{Proto, Reply};
+use crate::types::Kind;
 use std::sync::Arc;
 
 /// What a parked client waits with.
@@ -40,6 +41,8 @@ struct Sleeper {
     db: usize,
     proto: Proto,
     command: u16,
+    /// What the key has to hold before the command is run again.
+    kind: Option<Kind>,
     argv: Vec<Vec<u8>>,
 }
 
@@ -72,6 +75,7 @@ impl Engine {
             db: session.db,
             proto: session.proto,
             command: known.index,
+            kind: block.kind,
             argv: block.argv.unwrap_or_else(|| argv.all().iter().map(|a| a.to_vec()).collect()),
         };
         let ticket = Ticket::new(Box::new(sleeper), block.on_gone);
@@ -107,6 +111,8 @@ impl Engine {
                 left.push((key_db, key));
             }
         }
+        // What was found expired on the way goes now.
+        left.extend(self.publish(txn, Unit::default()));
         txn.select(db);
         *ready = left;
     }
@@ -161,6 +167,12 @@ impl Engine {
         if !txn.try_extend(&self.shards_of_ticket(ticket, key)) {
             return Served::Busy;
         }
+        txn.select(sleeper.db);
+        txn.renew(self.node.clock.now_ms());
+        let is_there = txn.peek(key).is_some_and(|entry| sleeper.kind == Some(entry.kind()));
+        if !is_there && !ticket.on_gone {
+            return Served::No;
+        }
         let known = self.commands.get(sleeper.command);
         let slices: Vec<&[u8]> = sleeper.argv.iter().map(Vec::as_slice).collect();
         let mut session = Session::new(sleeper.client.clone(), sleeper.user.clone());
@@ -168,15 +180,13 @@ impl Engine {
         session.proto = sleeper.proto;
         let mut reply = Reply::new(sleeper.proto);
         let mut unit = Unit::default();
-        txn.select(sleeper.db);
         if !ticket.begin() {
             return Served::No;
         }
-        let (outcome, failed) =
+        // An error ends the wait, too: another of its keys may be of a type that it cannot use.
+        let (outcome, _) =
             self.call(txn, None, &mut session, known, Argv::new(&slices), &mut reply, Origin::Served, &mut unit);
-        // A key that this command cannot use (another type) lets it wait on, unless it asked to be told.
-        let unusable = failed && !ticket.on_gone;
-        if matches!(outcome, Outcome::Block(_)) || unusable {
+        if matches!(outcome, Outcome::Block(_)) {
             ticket.release();
             return Served::No;
         }

@@ -95,6 +95,7 @@ pub struct Note {
     events: SmallVec<[(Option<Class>, &'static str); 2]>,
     dirty: u64,
     hidden: bool,
+    uncounted: bool,
 }
 
 impl Note {
@@ -116,6 +117,11 @@ impl Note {
     /// (what consumer groups remember).
     pub fn hide(&mut self) {
         self.hidden = true;
+    }
+    /// Events are told and the key is marked, but nothing is counted and so nothing logged for it: it is part of a change
+    /// that is counted elsewhere, or it changed nothing in the end.
+    pub fn uncounted(&mut self) {
+        self.uncounted = true;
     }
     /// Whether anything was said.
     pub fn is_changed(&self) -> bool {
@@ -294,6 +300,10 @@ impl<'k> Txn<'k> {
     /// Works on another database from now on.
     pub fn select(&mut self, db: usize) {
         self.db = db;
+    }
+    /// Another command begins in this transaction: it has a time of its own.
+    pub fn renew(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
     }
     /// Unix time in milliseconds: read once per command.
     pub fn now_ms(&self) -> u64 {
@@ -680,7 +690,7 @@ impl<'k> Txn<'k> {
     }
 
     fn settle_note<T: Typed>(&mut self, key: &[u8], hash: u64, note: Note) {
-        self.dirty += note.dirty;
+        self.dirty += if note.uncounted { 0 } else { note.dirty };
         if !note.hidden {
             self.mark(key, hash);
         }

@@ -7,11 +7,12 @@ use super::{BASE, limits, pop_event, pop_many, pop_one, push_all};
 use crate::base::num::parse_i64;
 use crate::command::Command;
 use crate::command::args::Argv;
-use crate::command::ctx::{Block, Ctx, Origin, Outcome, Result, TimeoutReply, timeout_deadline};
+use crate::command::ctx::{Block, Ctx, Outcome, Result, TimeoutReply, timeout_deadline};
 use crate::command::error::Error;
 use crate::keyspace::txn::{Create, Typed};
 use crate::keyspace::{Txn, WrongType};
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, KeySpec, Keys, Propagate};
+use crate::types::Kind;
 use crate::types::list::{End, List};
 
 const ENDS: &[Arg] = &[Arg::word("left", "LEFT"), Arg::word("right", "RIGHT")];
@@ -236,6 +237,8 @@ fn move_one(ctx: &mut Ctx<'_, '_>, request: &Move<'_>) -> Result<bool> {
         peek_list(ctx.txn, request.target)?;
         ctx.txn.edit(request.target, Create::Yes, |list: &mut List, note| {
             push_all(list, request.to, &[&value], &limits, note);
+            // One element moved is one change.
+            note.uncounted();
         })?;
         ctx.txn.edit(request.source, Create::No, |list: &mut List, note| {
             list.pop(request.from, &limits);
@@ -260,9 +263,7 @@ fn brpoplpush(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn move_or_wait(ctx: &mut Ctx<'_, '_>, request: &Move<'_>, log: &[&[u8]], deadline_ms: Option<u64>) -> Result {
-    // While it waits, a source that became something else is none; a target of another type is an error at any time.
-    let waits_on = ctx.origin == Origin::Served && peek_list(ctx.txn, request.source).is_err();
-    if !waits_on && move_one(ctx, request)? {
+    if move_one(ctx, request)? {
         ctx.log_as(log);
         return Ok(Outcome::Done);
     }
@@ -275,8 +276,8 @@ fn move_or_wait(ctx: &mut Ctx<'_, '_>, request: &Move<'_>, log: &[&[u8]], deadli
         deadline_ms,
         on_timeout: TimeoutReply::NullArray,
         argv: None,
-        // Errors end the wait.
-        on_gone: true,
+        kind: Some(Kind::List),
+        on_gone: false,
     }))
 }
 
@@ -384,6 +385,7 @@ fn wait_for(keys: &[&[u8]], deadline_ms: Option<u64>) -> Outcome {
         deadline_ms,
         on_timeout: TimeoutReply::NullArray,
         argv: None,
+        kind: Some(Kind::List),
         on_gone: false,
     })
 }

@@ -13,6 +13,7 @@ use crate::keyspace::txn::{Create, Note};
 use crate::resp::reply::{Proto, Reply};
 use crate::spec::keys::{BadKeys, Find, Found};
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, KeySpec, Keys, Propagate};
+use crate::types::Kind;
 use crate::types::group::{ConsumerId, Group};
 use crate::types::stream::{Log, Stream, StreamId};
 
@@ -205,6 +206,7 @@ fn wait(ctx: &mut Ctx<'_, '_>, request: &Request<'_>, argv: Option<Vec<Vec<u8>>>
         deadline_ms,
         on_timeout: TimeoutReply::NullArray,
         argv,
+        kind: Some(Kind::Stream),
         on_gone: request.group.is_some(),
     })
 }

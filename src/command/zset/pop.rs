@@ -13,6 +13,7 @@ use crate::keyspace::Txn;
 use crate::keyspace::txn::{Create, Note};
 use crate::resp::reply::Reply;
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, KeySpec, Keys, Propagate};
+use crate::types::Kind;
 use crate::types::zset::{Scored, ZSet};
 
 pub(super) const ZPOPMIN: Command = Command::new(
@@ -295,6 +296,7 @@ fn wait_for(keys: &[&[u8]], deadline_ms: Option<u64>) -> Outcome {
         deadline_ms,
         on_timeout: TimeoutReply::NullArray,
         argv: None,
+        kind: Some(Kind::ZSet),
         on_gone: false,
     })
 }

@@ -28,7 +28,7 @@ struct Counters {
 
 enum Job {
     Drop { value: Box<dyn Send>, objects: u64, bytes: u64 },
-    Reached(Sender<()>),
+    Run(Box<dyn FnOnce() + Send>),
 }
 
 impl Later {
@@ -56,13 +56,19 @@ impl Later {
         }
     }
 
+    /// Calls `tell`, there or here, when everything sent before is dropped.
+    pub fn when_freed(&self, tell: impl FnOnce() + Send + 'static) {
+        if let Err(mpsc::SendError(job)) = self.queue.send(Job::Run(Box::new(tell))) {
+            self.counters.run(job);
+        }
+    }
+
     /// Waits until everything sent before is dropped.
     pub fn wait(&self) {
-        let (reached, waiting) = mpsc::channel();
-        if self.queue.send(Job::Reached(reached)).is_ok() {
-            // An error means that the thread is gone, and then nothing is left to wait for.
-            let _ = waiting.recv();
-        }
+        let (freed, waiting) = mpsc::channel();
+        self.when_freed(move || drop(freed));
+        // Nothing is ever sent: the end of the channel is what is waited for.
+        let _ = waiting.recv() as Result<(), _>;
     }
 
     /// Objects sent and not dropped yet.
@@ -95,10 +101,7 @@ impl Counters {
                 self.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
                 self.freed_objects.fetch_add(objects, Ordering::Relaxed);
             }
-            Job::Reached(waiting) => {
-                // Whoever asked may have stopped waiting.
-                let _ = waiting.send(());
-            }
+            Job::Run(tell) => tell(),
         }
     }
 }

@@ -59,6 +59,21 @@ pub struct Block {
     pub kind: Option<Kind>,
     /// Wake also when the key is deleted or changes its type.
     pub on_gone: bool,
+    /// Wake with the reply of giving up when everything on its way to be freed is free.
+    pub until_freed: bool,
+}
+
+impl Block {
+    /// Waits for keys, whatever they hold.
+    pub fn new(keys: Vec<Vec<u8>>, deadline_ms: Option<u64>, on_timeout: TimeoutReply) -> Block {
+        Block { keys, deadline_ms, on_timeout, argv: None, kind: None, on_gone: false, until_freed: false }
+    }
+
+    /// Waits for one of these keys to hold a value of this kind; gives up with a null array.
+    pub fn on_keys(keys: &[&[u8]], deadline_ms: Option<u64>, kind: Kind) -> Block {
+        let keys = keys.iter().map(|key| key.to_vec()).collect();
+        Block { kind: Some(kind), ..Block::new(keys, deadline_ms, TimeoutReply::NullArray) }
+    }
 }
 
 /// The reply of a command that gave up waiting.
@@ -72,6 +87,8 @@ pub enum TimeoutReply {
     Zero,
     /// An array of two zeros.
     TwoZeros,
+    /// OK.
+    Ok,
 }
 
 /// What a handler returns.

@@ -5,7 +5,7 @@ use super::ctx::{Ctx, Outcome, Result};
 use super::error::Error;
 use super::introspect::help;
 use crate::keyspace::evict::{lfu, lru};
-use crate::keyspace::{Class, Entry};
+use crate::keyspace::{Class, Entry, Txn};
 use crate::resp::reply::Reply;
 use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Keys, Propagate};
 use crate::types::ValueRef;
@@ -34,7 +34,7 @@ const DEL: Command = Command::new(
 );
 
 const UNLINK: Command = Command::new(
-    del,
+    unlink,
     CommandSpec {
         name: "UNLINK",
         summary: "Deletes keys and frees their values in the background.",
@@ -210,9 +210,18 @@ const SHARED_INTEGERS: i64 = 10_000;
 const REFCOUNT_SHARED: i64 = i32::MAX as i64;
 
 fn del(ctx: &mut Ctx<'_, '_>) -> Result {
+    let is_lazy = ctx.node.config.lazyfree_lazy_user_del.get();
+    delete_keys(ctx, if is_lazy { Txn::unlink } else { Txn::delete })
+}
+
+fn unlink(ctx: &mut Ctx<'_, '_>) -> Result {
+    delete_keys(ctx, Txn::unlink)
+}
+
+fn delete_keys<'k>(ctx: &mut Ctx<'_, 'k>, delete: fn(&mut Txn<'k>, &[u8]) -> bool) -> Result {
     let mut deleted = 0;
     for key in ctx.args.rest(1) {
-        deleted += i64::from(ctx.txn.delete(key));
+        deleted += i64::from(delete(ctx.txn, key));
     }
     ctx.reply.int(deleted);
     Ok(Outcome::Done)

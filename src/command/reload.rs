@@ -46,7 +46,7 @@ pub(super) fn reload(ctx: &mut Ctx<'_, '_>) -> Result {
         *image = written(&ctx.txn, ctx.node.config.rdbcompression.get());
     }
     if options.flush {
-        ctx.txn.flush(0..ctx.node.keyspace.databases());
+        ctx.txn.flush(0..ctx.node.keyspace.databases(), false);
         ctx.node.pubsub.tracking.invalidate_all();
     }
     ctx.log_nothing();

@@ -1,11 +1,12 @@
 //! FLUSHALL, SWAPDB, TIME, ROLE, SHUTDOWN and other commands on the server as a whole.
 
 use super::Command;
-use super::ctx::{Ctx, Outcome, Result};
+use super::ctx::{Block, Ctx, Outcome, Result, TimeoutReply};
 use super::error::Error;
 use crate::base::num::parse_i64;
 use crate::client::Marks;
 use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group, Keys, Propagate};
+use std::ops::Range;
 
 /// The family.
 pub const COMMANDS: &[Command] = &[
@@ -395,25 +396,30 @@ fn flush_sync(ctx: &Ctx<'_, '_>) -> Result<bool> {
 }
 
 fn flushall(ctx: &mut Ctx<'_, '_>) -> Result {
-    flush_sync(ctx)?;
+    let wait = flush_sync(ctx)?;
     let databases = ctx.node.keyspace.databases();
-    ctx.txn.flush(0..databases);
+    flush(ctx, 0..databases, wait, b"FLUSHALL")
+}
+
+/// Empties databases and waits until the memory is free, if that is asked for and the client can wait. The original frees
+/// in place where it cannot; here nobody waits for the freeing then, and it is not counted as lazy.
+fn flush(ctx: &mut Ctx<'_, '_>, dbs: Range<usize>, wait: bool, name: &[u8]) -> Result {
+    let may_wait = ctx.may_block();
+    let removed = ctx.txn.flush(dbs, !wait || may_wait);
     ctx.txn.count_dirty(1);
     flushed_all(ctx);
-    ctx.log_as(&[b"FLUSHALL"]);
+    ctx.log_as(&[name]);
+    if wait && may_wait && removed > 0 {
+        return Ok(Outcome::Block(Block { until_freed: true, ..Block::new(Vec::new(), None, TimeoutReply::Ok) }));
+    }
     ctx.reply.ok();
     Ok(Outcome::Done)
 }
 
 fn flushdb(ctx: &mut Ctx<'_, '_>) -> Result {
-    flush_sync(ctx)?;
+    let wait = flush_sync(ctx)?;
     let db = ctx.session.db;
-    ctx.txn.flush(db..db + 1);
-    ctx.txn.count_dirty(1);
-    flushed_all(ctx);
-    ctx.log_as(&[b"FLUSHDB"]);
-    ctx.reply.ok();
-    Ok(Outcome::Done)
+    flush(ctx, db..db + 1, wait, b"FLUSHDB")
 }
 
 /// Client-side caches forget everything.
@@ -475,14 +481,8 @@ fn wait(ctx: &mut Ctx<'_, '_>) -> Result {
         ctx.reply.int(0);
         return Ok(Outcome::Done);
     }
-    Ok(Outcome::Block(super::ctx::Block {
-        keys: Vec::new(),
-        deadline_ms: (ms > 0).then(|| ctx.now_ms() + ms as u64),
-        on_timeout: super::ctx::TimeoutReply::Zero,
-        argv: None,
-        kind: None,
-        on_gone: false,
-    }))
+    let deadline_ms = (ms > 0).then(|| ctx.now_ms() + ms as u64);
+    Ok(Outcome::Block(Block::new(Vec::new(), deadline_ms, TimeoutReply::Zero)))
 }
 
 fn waitaof(ctx: &mut Ctx<'_, '_>) -> Result {
@@ -501,14 +501,8 @@ fn waitaof(ctx: &mut Ctx<'_, '_>) -> Result {
         ctx.reply.int(0);
         return Ok(Outcome::Done);
     }
-    Ok(Outcome::Block(super::ctx::Block {
-        keys: Vec::new(),
-        deadline_ms: (ms > 0).then(|| ctx.now_ms() + ms as u64),
-        on_timeout: super::ctx::TimeoutReply::TwoZeros,
-        argv: None,
-        kind: None,
-        on_gone: false,
-    }))
+    let deadline_ms = (ms > 0).then(|| ctx.now_ms() + ms as u64);
+    Ok(Outcome::Block(Block::new(Vec::new(), deadline_ms, TimeoutReply::TwoZeros)))
 }
 
 fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result {

@@ -82,6 +82,17 @@ impl Engine {
         for key in &block.keys {
             txn.waiters_of(key).park(session.db as u32, key, ticket.clone());
         }
+        if block.until_freed {
+            let (ticket, sleep) = (ticket.clone(), sleep.clone());
+            let (client, reply) = (session.client.clone(), timeout_reply.clone());
+            self.node.keyspace.later.when_freed(move || {
+                if ticket.begin() {
+                    *sleep.reply.lock() = Some(reply);
+                    ticket.finish();
+                    client.mailbox.ring();
+                }
+            });
+        }
         session.client.marks.set(Marks::BLOCKED, true);
         *session.client.sleeping.lock() = Some(sleep.clone());
         Parked { sleep, ticket, deadline_ms: block.deadline_ms, timeout_reply, db: session.db as u32, keys: block.keys }

@@ -210,6 +210,7 @@ pub(super) fn reply_timeout(kind: TimeoutReply, reply: &mut Reply) {
     match kind {
         TimeoutReply::NullArray => reply.null_array(),
         TimeoutReply::Null => reply.null(),
+        TimeoutReply::Ok => reply.ok(),
         TimeoutReply::Zero => reply.int(0),
         TimeoutReply::TwoZeros => {
             reply.array(2);

@@ -182,7 +182,7 @@ mod tests {
                     let (db, key) = (rng.below(4) as usize, format!("key:{}", rng.below(3000)));
                     match rng.below(50) {
                         0 => {
-                            Txn::all(&keyspace, 0, 1000).flush(db..db + 1);
+                            Txn::all(&keyspace, 0, 1000).flush(db..db + 1, true);
                         }
                         1 => Txn::all(&keyspace, 0, 1000).swap(db, rng.below(4) as usize),
                         2..=15 => delete(&keyspace, db, &key),

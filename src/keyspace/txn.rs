@@ -783,6 +783,18 @@ impl<'k> Txn<'k> {
         }
     }
 
+    /// The same, and all but the smallest values are freed in the background.
+    pub fn unlink(&mut self, key: &[u8]) -> bool {
+        match self.take(key) {
+            Some(entry) => {
+                self.keyspace.discard_lazily(entry);
+                self.event(Class::GENERIC, "del", key);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Sets or clears the deadline of a key; false when the key is not there. The event is the caller's to say.
     pub fn set_deadline(&mut self, key: &[u8], at: Option<u64>) -> bool {
         let hash = self.settle(key);
@@ -857,8 +869,9 @@ impl<'k> Txn<'k> {
 
     // ---- Whole databases (with every shard held) ----
 
-    /// Empties databases; returns the number of keys there were. Tables are detached here and freed in the background.
-    pub fn flush(&mut self, dbs: std::ops::Range<usize>) -> usize {
+    /// Empties databases; returns the number of keys there were. Tables are detached here and freed in the background;
+    /// `counted` says whether the keys count as freed lazily.
+    pub fn flush(&mut self, dbs: std::ops::Range<usize>, counted: bool) -> usize {
         debug_assert!(self.holds_all());
         let now_ms = self.now_ms;
         let mut removed = 0;
@@ -869,7 +882,7 @@ impl<'k> Txn<'k> {
                 if part.table.is_empty() {
                     continue;
                 }
-                let removed_here = part.table.len() as u64;
+                let objects = if counted { part.table.len() as u64 } else { 0 };
                 removed += part.table.len();
                 let (table, watch, now) = (&part.table, &shard.watch, now_ms);
                 watch.mark_db(db as u32, |key| {
@@ -883,7 +896,7 @@ impl<'k> Txn<'k> {
                 part.cut_number = number;
                 match &shard.cut {
                     Some(cut) => cut.table(number, old.table, shard.epoch),
-                    None => self.keyspace.later.free(Box::new(old.table), removed_here, 0),
+                    None => self.keyspace.later.free(Box::new(old.table), objects, 0),
                 }
             }
         }
@@ -943,6 +956,8 @@ impl<'k> Txn<'k> {
 
 /// Entries of this many bytes and more are freed in the background.
 const LATER_BYTES: usize = 64 * 1024;
+/// Values that take more work than this to free are unlinked in the background.
+const LAZY_EFFORT: usize = 64;
 
 impl Keyspace {
     /// Frees an entry, in the background when it is big.
@@ -950,6 +965,16 @@ impl Keyspace {
         let bytes = if matches!(entry.kind(), Kind::Str) { 0 } else { entry.heap_bytes() };
         if bytes >= LATER_BYTES {
             self.later.free(Box::new(entry), 1, bytes as u64);
+        }
+    }
+
+    /// Frees an entry in the background unless that is hardly any work.
+    pub fn discard_lazily(&self, entry: Entry) {
+        if entry.value().free_effort() > LAZY_EFFORT {
+            let bytes = entry.heap_bytes() as u64;
+            self.later.free(Box::new(entry), 1, bytes);
+        } else {
+            self.discard(entry);
         }
     }
 }

@@ -119,6 +119,19 @@ impl ValueRef<'_> {
             ValueRef::Stream(_) => Kind::Stream,
         }
     }
+    /// About how many allocations there are to free, in the units in which Redis decides whether a value is worth its
+    /// background thread.
+    pub fn free_effort(&self) -> usize {
+        match self {
+            ValueRef::Str(_) => 1,
+            ValueRef::List(v) => v.node_count(),
+            ValueRef::Hash(v @ Hash::Table(_)) => v.len(),
+            ValueRef::Set(v @ Set::Table(_)) => v.len(),
+            ValueRef::ZSet(v @ ZSet::Big(_)) => v.len(),
+            ValueRef::Hash(_) | ValueRef::Set(_) | ValueRef::ZSet(_) => 1,
+            ValueRef::Stream(v) => v.free_effort(),
+        }
+    }
     /// Bytes on the heap beyond the value itself.
     pub fn heap_bytes(&self) -> usize {
         match self {

@@ -7,7 +7,7 @@ use super::{BASE, limits, pop_event, pop_many, pop_one, push_all};
 use crate::base::num::parse_i64;
 use crate::command::Command;
 use crate::command::args::Argv;
-use crate::command::ctx::{Block, Ctx, Outcome, Result, TimeoutReply, timeout_deadline};
+use crate::command::ctx::{Block, Ctx, Outcome, Result, timeout_deadline};
 use crate::command::error::Error;
 use crate::keyspace::txn::{Create, Typed};
 use crate::keyspace::{Txn, WrongType};
@@ -271,14 +271,7 @@ fn move_or_wait(ctx: &mut Ctx<'_, '_>, request: &Move<'_>, log: &[&[u8]], deadli
         ctx.reply.null();
         return Ok(Outcome::Done);
     }
-    Ok(Outcome::Block(Block {
-        keys: vec![request.source.to_vec()],
-        deadline_ms,
-        on_timeout: TimeoutReply::NullArray,
-        argv: None,
-        kind: Some(Kind::List),
-        on_gone: false,
-    }))
+    Ok(Outcome::Block(Block::on_keys(&[request.source], deadline_ms, Kind::List)))
 }
 
 /// What LMPOP asks for.
@@ -380,12 +373,5 @@ fn pop_or_wait(ctx: &mut Ctx<'_, '_>, end: End) -> Result {
 }
 
 fn wait_for(keys: &[&[u8]], deadline_ms: Option<u64>) -> Outcome {
-    Outcome::Block(Block {
-        keys: keys.iter().map(|key| key.to_vec()).collect(),
-        deadline_ms,
-        on_timeout: TimeoutReply::NullArray,
-        argv: None,
-        kind: Some(Kind::List),
-        on_gone: false,
-    })
+    Outcome::Block(Block::on_keys(keys, deadline_ms, Kind::List))
 }

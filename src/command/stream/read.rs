@@ -6,7 +6,7 @@
 
 use super::super::Command;
 use super::super::args::Argv;
-use super::super::ctx::{Block, Ctx, Outcome, Result, TimeoutReply};
+use super::super::ctx::{Block, Ctx, Outcome, Result};
 use super::super::error::Error;
 use super::{BASE, Effects, id_arg, limit_of, reply_entries, reply_entry, reply_id};
 use crate::keyspace::txn::{Create, Note};
@@ -201,14 +201,8 @@ fn wait(ctx: &mut Ctx<'_, '_>, request: &Request<'_>, argv: Option<Vec<Vec<u8>>>
         ctx.reply.null_array();
         return Outcome::Done;
     };
-    Outcome::Block(Block {
-        keys: request.keys.iter().map(|key| key.to_vec()).collect(),
-        deadline_ms,
-        on_timeout: TimeoutReply::NullArray,
-        argv,
-        kind: Some(Kind::Stream),
-        on_gone: request.group.is_some(),
-    })
+    let on_gone = request.group.is_some();
+    Outcome::Block(Block { argv, on_gone, ..Block::on_keys(request.keys, deadline_ms, Kind::Stream) })
 }
 
 fn xread(ctx: &mut Ctx<'_, '_>) -> Result {

@@ -7,7 +7,7 @@ use super::{BASE, is_paired, reply_scored};
 use crate::base::num::parse_i64;
 use crate::command::Command;
 use crate::command::args::Argv;
-use crate::command::ctx::{Block, Ctx, Outcome, Result, TimeoutReply, timeout_deadline};
+use crate::command::ctx::{Block, Ctx, Outcome, Result, timeout_deadline};
 use crate::command::error::Error;
 use crate::keyspace::Txn;
 use crate::keyspace::txn::{Create, Note};
@@ -291,12 +291,5 @@ fn pop_or_wait(ctx: &mut Ctx<'_, '_>, end: End) -> Result {
 }
 
 fn wait_for(keys: &[&[u8]], deadline_ms: Option<u64>) -> Outcome {
-    Outcome::Block(Block {
-        keys: keys.iter().map(|key| key.to_vec()).collect(),
-        deadline_ms,
-        on_timeout: TimeoutReply::NullArray,
-        argv: None,
-        kind: Some(Kind::ZSet),
-        on_gone: false,
-    })
+    Outcome::Block(Block::on_keys(keys, deadline_ms, Kind::ZSet))
 }

@@ -8,7 +8,7 @@
 //! A finite number is `mantissa * 2^exponent`; the mantissa's top bit is set unless the number is subnormal (exponent
 //! at its minimum) or zero.
 
-use super::num::{HexFloat, is_infinity, parse_exponent, round_shift, spells_zero, split_sign};
+use super::spelling::{HexFloat, is_infinity, parse_exponent, round_shift, spells_zero, split_sign};
 
 /// The exponent of the lowest bit of the smallest numbers.
 const EXPONENT_MIN: i64 = -16445;

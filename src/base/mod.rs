@@ -10,5 +10,6 @@ pub mod longdouble;
 pub mod lzf;
 pub mod num;
 pub mod rng;
+mod spelling;
 pub mod system;
 pub mod time;

@@ -6,6 +6,7 @@
 //! shape Redis 7.2 and later gives them. The 80-bit arithmetic of INCRBYFLOAT lives in [`super::longdouble`].
 
 use super::grisu::Digits;
+use super::spelling::{HexFloat, digit_of, is_infinity, round_shift, spells_zero, split_sign};
 
 /// The longest text of an `i64`, sign included.
 pub const I64_TEXT_MAX: usize = 20;
@@ -234,89 +235,6 @@ pub fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
-/// A leading `+` or `-` taken off: is it negative, and the rest.
-pub(super) fn split_sign(text: &[u8]) -> (bool, &[u8]) {
-    match text {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        _ => (false, text),
-    }
-}
-
-/// Is the unsigned text `inf` or `infinity` in any case?
-pub(super) fn is_infinity(body: &[u8]) -> bool {
-    body.eq_ignore_ascii_case(b"inf") || body.eq_ignore_ascii_case(b"infinity")
-}
-
-/// The value of `0x..` without its prefix, as mantissa times a power of two; `sticky` tells that lower bits were lost.
-pub(super) struct HexFloat {
-    pub(super) mantissa: u128,
-    pub(super) exponent: i64,
-    pub(super) sticky: bool,
-}
-
-impl HexFloat {
-    /// Reads `hhh.hhhp+d`: at least one digit, the exponent optional.
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
-        let mut float = HexFloat { mantissa: 0, exponent: 0, sticky: false };
-        let mut digits = 0usize;
-        let mut point = false;
-        let mut rest = text;
-        while let [byte, tail @ ..] = rest {
-            match (*byte as char).to_digit(16) {
-                Some(digit) => {
-                    digits += 1;
-                    float.push_digit(digit, point);
-                }
-                None if *byte == b'.' && !point => point = true,
-                None => break,
-            }
-            rest = tail;
-        }
-        if digits == 0 {
-            return None;
-        }
-        if let [b'p' | b'P', power @ ..] = rest {
-            float.exponent += parse_exponent(power)?;
-        } else if !rest.is_empty() {
-            return None;
-        }
-        Some(float)
-    }
-
-    fn push_digit(&mut self, digit: u32, behind_point: bool) {
-        if self.mantissa >> 120 == 0 {
-            self.mantissa = self.mantissa << 4 | u128::from(digit);
-            self.exponent -= if behind_point { 4 } else { 0 };
-        } else {
-            self.sticky |= digit != 0;
-            self.exponent += if behind_point { 0 } else { 4 };
-        }
-    }
-}
-
-/// The exponent behind an `e` or `p`: a sign and digits, clamped to what decides between zero and infinity anyway.
-pub(super) fn parse_exponent(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = split_sign(text);
-    if digits.is_empty() {
-        return None;
-    }
-    let mut value = 0i64;
-    for digit in digits {
-        value = (value * 10 + i64::from(digit_of(*digit)?)).min(1_000_000_000);
-    }
-    Some(if negative { -value } else { value })
-}
-
-/// Does the unsigned numeral (decimal or hexadecimal) have no digit but zero before its exponent?
-pub(super) fn spells_zero(body: &[u8]) -> bool {
-    let (digits, exponent_mark) = match body {
-        [b'0', b'x' | b'X', hex @ ..] => (hex, b'p'),
-        _ => (body, b'e'),
-    };
-    digits.iter().take_while(|byte| byte.to_ascii_lowercase() != exponent_mark).all(|byte| matches!(byte, b'0' | b'.'))
-}
-
 fn parse_hex_f64(text: &[u8]) -> Option<f64> {
     let float = HexFloat::parse(text)?;
     if float.mantissa == 0 {
@@ -353,22 +271,9 @@ fn scale_f64(mantissa: u64, exponent: i64) -> f64 {
     value
 }
 
-/// `value >> drop` rounded to nearest, ties to even; `sticky` says that bits below were already lost. `drop` in 1..=127.
-pub(super) fn round_shift(value: u128, drop: u32, sticky: bool) -> u128 {
-    let kept = value >> drop;
-    let lost = value & ((1 << drop) - 1);
-    let half = 1 << (drop - 1);
-    let up = lost > half || (lost == half && (sticky || kept & 1 == 1));
-    kept + u128::from(up)
-}
-
 /// Decimal digits to a number; the caller keeps the count at 19 or less.
 fn fold_digits(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0u64, |value, digit| Some(value * 10 + u64::from(digit_of(*digit)?)))
-}
-
-fn digit_of(byte: u8) -> Option<u8> {
-    byte.is_ascii_digit().then(|| byte - b'0')
 }
 
 #[cfg(test)]

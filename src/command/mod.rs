@@ -37,6 +37,7 @@ pub mod sort;
 pub mod stream;
 pub mod string;
 pub mod string_compare;
+mod string_condition;
 pub mod string_options;
 pub mod txn;
 pub mod zset;

@@ -3,7 +3,7 @@
 use super::ctx::Result;
 use super::error::Error;
 use super::expire::{Base, Unit, positive_deadline};
-use super::string_compare::Condition;
+use super::string_condition::Condition;
 
 /// Whose options are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use crate::base::glob;
 use crate::config::cell::{Source, by_space};
-use crate::config::row::Entry;
+use crate::config::table::Entry;
 use crate::config::table::{self, TABLE};
 use crate::config::{Config, Hook};
 use std::fmt;

@@ -6,7 +6,7 @@
 
 use crate::base::bytes;
 use crate::config::cell::Source;
-use crate::config::row::Entry;
+use crate::config::table::Entry;
 use crate::config::table::{self, TABLE};
 use crate::config::{Config, REDIS_VERSION};
 use std::fmt;

@@ -1,9 +1,6 @@
 //! What one row of the table says about a directive: its names, kind and range, default, whether it may change while
 //! the server runs, and which hook acts when it does. A row only declares; nothing here acts.
 
-use crate::config::Config;
-use crate::config::cell::Cell;
-
 /// One directive.
 pub struct Row {
     /// The name CONFIG REWRITE writes.
@@ -41,18 +38,6 @@ pub struct Row {
 
 /// A check of a text beyond its kind; the refusal is Redis' text.
 pub type Check = fn(&[u8]) -> Result<(), &'static str>;
-
-/// A row in its place: with what it is for and where its value lives.
-pub struct Entry {
-    /// What is declared.
-    pub row: Row,
-    /// The group's title in `conf/larder.conf`.
-    pub group: &'static str,
-    /// What it is for, line by line.
-    pub doc: &'static [&'static str],
-    /// Its live value.
-    pub cell: fn(&Config) -> &dyn Cell,
-}
 
 /// The form of a value.
 #[derive(Clone, Copy)]

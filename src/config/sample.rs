@@ -1,7 +1,8 @@
 //! `conf/larder.conf`, made from the table: every directive with its documentation at its default.
 
 use crate::config::Config;
-use crate::config::row::{Entry, Ready};
+use crate::config::row::Ready;
+use crate::config::table::Entry;
 use crate::config::table::TABLE;
 
 const HEAD: &str = "\

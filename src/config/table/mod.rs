@@ -26,11 +26,23 @@ mod persist;
 mod replica;
 
 use crate::config::Origin;
-use crate::config::cell::{Choice, Flag, Num, Source, Text, by_space};
+use crate::config::cell::{Cell, Choice, Flag, Num, Source, Text, by_space};
 use crate::config::choices::*;
 use crate::config::row::*;
 use crate::config::special::*;
 use std::sync::Mutex;
+
+/// A row in its place: with what it is for and where its value lives.
+pub struct Entry {
+    /// What is declared.
+    pub row: Row,
+    /// The group's title in `conf/larder.conf`.
+    pub group: &'static str,
+    /// What it is for, line by line.
+    pub doc: &'static [&'static str],
+    /// Its live value.
+    pub cell: fn(&Config) -> &dyn Cell,
+}
 
 macro_rules! declare {
     (; $(group $title:literal { $($(#[doc = $doc:literal])+ $field:ident: $type:ty = $row:expr;)* })*) => {

@@ -2,15 +2,16 @@
 //!
 //! Every DEBUG holds the whole keyspace while it runs, as it does in Redis.
 
-use super::Command;
 use super::ctx::{Ctx, Outcome, Result};
 use super::error::Error;
 use super::reload::reload;
+use super::{Command, HostHandler};
 use crate::base::glob;
 use crate::base::num::{parse_f64, parse_i64, parse_memory};
 use crate::keyspace::digest::{self, Digest};
 use crate::keyspace::evict::lru;
 use crate::keyspace::{Deadline, Entry};
+use crate::script::Host;
 use crate::spec::{Arity, CommandSpec, Flags, Group, Keys};
 use crate::types::ValueRef;
 use crate::types::string::NewStr;
@@ -20,7 +21,7 @@ use std::time::Duration;
 /// The family.
 pub const COMMANDS: &[Command] = &[DEBUG];
 
-const DEBUG: Command = Command::new(
+const DEBUG: Command = Command::hosted(
     debug,
     CommandSpec {
         name: "DEBUG",
@@ -35,10 +36,8 @@ const DEBUG: Command = Command::new(
     },
 );
 
-type Handler = fn(&mut Ctx<'_, '_>) -> Result;
-
 /// Word, number of arguments after it (at least, at most), handler, form and text of HELP.
-const TABLE: &[(&str, usize, usize, Handler, &str, &str)] = &[
+const TABLE: &[(&str, usize, usize, HostHandler, &str, &str)] = &[
     ("CHANGE-REPL-ID", 0, 0, ok, "CHANGE-REPL-ID", "Change the replication IDs of the instance."),
     (
         "CONFIG-REWRITE-FORCE-ALL",
@@ -121,11 +120,11 @@ const TABLE: &[(&str, usize, usize, Handler, &str, &str)] = &[
     ),
 ];
 
-fn debug(ctx: &mut Ctx<'_, '_>) -> Result {
+fn debug(ctx: &mut Ctx<'_, '_>, host: &mut Host) -> Result {
     let extra = ctx.args.len() - 2;
     let found = TABLE.iter().find(|(word, least, most, ..)| ctx.args.is(1, word) && (*least..=*most).contains(&extra));
     match found {
-        Some((_, _, _, handler, ..)) => handler(ctx),
+        Some((_, _, _, handler, ..)) => handler(ctx, host),
         None => {
             let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
             let word = super::error::until_nul(ctx.args.at(1));
@@ -136,22 +135,23 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result {
     }
 }
 
-fn ok(ctx: &mut Ctx<'_, '_>) -> Result {
+fn ok(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     ctx.reply.ok();
     Ok(Outcome::Done)
 }
 
-fn rewrite_all(ctx: &mut Ctx<'_, '_>) -> Result {
+fn rewrite_all(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     super::config::rewrite_file(ctx.node, true)?;
-    ok(ctx)
+    ctx.reply.ok();
+    Ok(Outcome::Done)
 }
 
-fn help(ctx: &mut Ctx<'_, '_>) -> Result {
+fn help(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     let forms: Vec<(&str, &str)> = TABLE.iter().filter(|row| !row.4.is_empty()).map(|row| (row.4, row.5)).collect();
     super::introspect::help(ctx, "DEBUG", &forms)
 }
 
-fn dataset_digest(ctx: &mut Ctx<'_, '_>) -> Result {
+fn dataset_digest(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     let mut total = Digest::default();
     for db in 0..ctx.node.keyspace.databases() {
         let mut part = Digest::default();
@@ -174,7 +174,7 @@ fn dataset_digest(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
-fn digest_value(ctx: &mut Ctx<'_, '_>) -> Result {
+fn digest_value(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     let keys = ctx.args.rest(2);
     ctx.reply.array(keys.len());
     for key in keys {
@@ -187,11 +187,11 @@ fn digest_value(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
-fn error(ctx: &mut Ctx<'_, '_>) -> Result {
+fn error(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     Err(Error::Owned(ctx.args[2].to_vec()))
 }
 
-fn listpack(ctx: &mut Ctx<'_, '_>) -> Result {
+fn listpack(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     let entry = ctx.txn.peek(ctx.args.at(2)).ok_or(Error::NoSuchKey)?;
     let packed = matches!(encoding_of(entry), "listpack" | "listpackex");
     if !packed {
@@ -203,7 +203,7 @@ fn listpack(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
-fn log(ctx: &mut Ctx<'_, '_>) -> Result {
+fn log(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(&ctx.args[2]));
     ctx.reply.ok();
     Ok(Outcome::Done)
@@ -221,7 +221,7 @@ pub fn encoding_of(entry: &Entry) -> &'static str {
     }
 }
 
-fn object(ctx: &mut Ctx<'_, '_>) -> Result {
+fn object(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     let now_ms = ctx.now_ms();
     let entry = ctx.txn.peek(ctx.args.at(2)).ok_or(Error::NoSuchKey)?;
     let idle = lru::idle_seconds(entry.access(), &ctx.txn.keyspace().namespace, now_ms);
@@ -246,7 +246,7 @@ fn object(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
-fn populate(ctx: &mut Ctx<'_, '_>) -> Result {
+fn populate(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     let count = ctx.args.int(2)?;
     if count < 0 {
         return Err(Error::OutOfRange);
@@ -273,7 +273,7 @@ fn populate(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
-fn protocol(ctx: &mut Ctx<'_, '_>) -> Result {
+fn protocol(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     let reply = &mut *ctx.reply;
     match ctx.args[2].to_ascii_lowercase().as_slice() {
         b"string" => reply.bulk(b"Hello World"),
@@ -324,7 +324,7 @@ fn protocol(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
-fn packed_threshold(ctx: &mut Ctx<'_, '_>) -> Result {
+fn packed_threshold(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     let bytes = parse_memory(&ctx.args[2]).filter(|n| *n <= 4 << 30);
     let bytes = bytes.ok_or(Error::Text("ERR argument must be a memory value bigger than 1 and smaller than 4gb"))?;
     ctx.node.list_packed_threshold.store(bytes, Relaxed);
@@ -332,27 +332,27 @@ fn packed_threshold(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
-fn set_allow_noscript(ctx: &mut Ctx<'_, '_>) -> Result {
+fn set_allow_noscript(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     ctx.node.allow_noscript.store(&ctx.args[2] != b"0", Relaxed);
     ctx.reply.ok();
     Ok(Outcome::Done)
 }
 
-fn set_active_expire(ctx: &mut Ctx<'_, '_>) -> Result {
+fn set_active_expire(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     let on = parse_i64(&ctx.args[2]).unwrap_or(0) != 0;
     ctx.node.keyspace.interest.active_expire.store(on, Relaxed);
     ctx.reply.ok();
     Ok(Outcome::Done)
 }
 
-fn sleep(ctx: &mut Ctx<'_, '_>) -> Result {
+fn sleep(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     let seconds = parse_f64(&ctx.args[2]).unwrap_or(0.0).clamp(0.0, 3600.0);
     std::thread::sleep(Duration::from_secs_f64(seconds));
     ctx.reply.ok();
     Ok(Outcome::Done)
 }
 
-fn stringmatch_len(ctx: &mut Ctx<'_, '_>) -> Result {
+fn stringmatch_len(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     let size = usize::try_from(ctx.args.int(2)?).ok().filter(|n| *n <= 1 << 30).ok_or(Error::OutOfRange)?;
     let text = vec![b'a'; size];
     ctx.reply.int(glob::matches(&ctx.args[3], &text) as i64);

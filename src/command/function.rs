@@ -178,7 +178,7 @@ const FUNCTION: Command = Command::container(
 );
 
 /// What the body of a library may ask while it is loaded: to log, and what time it is.
-struct Loading<'a>(&'a Node);
+pub(super) struct Loading<'a>(pub(super) &'a Node);
 
 impl Caller for Loading<'_> {
     fn call(&mut self, _: &[&[u8]], _: bool, out: &mut Vec<u8>) {

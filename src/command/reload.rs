@@ -6,13 +6,16 @@
 use super::ctx::{Ctx, Outcome, Result};
 use super::dump::limits;
 use super::error::Error;
+use super::function::Loading;
 use crate::base::hash::key_hash;
 use crate::keyspace::evict::{self, lfu, lru};
 use crate::keyspace::{Entry, Txn};
 use crate::persist::rdb::code::{RdbError, VERSION_BASE};
 use crate::persist::rdb::file::{FileReader, FileWriter, KeyInfo, Piece, Use};
-use crate::persist::rdb::read::{Limits, Loaded};
+use crate::persist::rdb::read::Loaded;
 use crate::persist::rdb::write::type_of;
+use crate::script::Host;
+use crate::script::library::RestorePolicy;
 
 /// What is done of save, flush and load, and whether what is there already may be loaded over.
 struct Options {
@@ -39,19 +42,20 @@ fn options(ctx: &Ctx<'_, '_>) -> Result<Options> {
 }
 
 /// `DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]`.
-pub(super) fn reload(ctx: &mut Ctx<'_, '_>) -> Result {
+pub(super) fn reload(ctx: &mut Ctx<'_, '_>, host: &mut Host) -> Result {
     let options = options(ctx)?;
     let mut image = ctx.node.reload_image.lock();
     if options.save {
-        *image = written(&ctx.txn, ctx.node.config.rdbcompression.get());
+        *image = written(ctx.txn, host, ctx.node.config.rdbcompression.get());
     }
     if options.flush {
         ctx.txn.flush(0..ctx.node.keyspace.databases(), false);
+        drop(host.flush_functions());
         ctx.node.pubsub.tracking.invalidate_all();
     }
     ctx.log_nothing();
     let failed = Error::Text("ERR Error trying to load the RDB dump, check server logs");
-    if let Err(error) = load(&mut ctx.txn, &image, limits(ctx.node), options.merge) {
+    if let Err(error) = load(ctx, host, &image, options.merge) {
         tracing::warn!("DEBUG RELOAD: {error:?}");
         return Err(failed);
     }
@@ -61,13 +65,14 @@ pub(super) fn reload(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 /// The keyspace as a file of the lowest version that holds it.
-fn written(txn: &Txn<'_>, compress: bool) -> Vec<u8> {
+fn written(txn: &Txn<'_>, host: &Host, compress: bool) -> Vec<u8> {
     let mut version = VERSION_BASE;
     for part in txn.shards().flat_map(|shard| &shard.dbs) {
         part.table.for_each(|entry| version = version.max(type_of(entry.value()).version()));
     }
     let mut image = Vec::new();
     let mut file = FileWriter::begin(&mut image, version, compress);
+    host.libraries().iter().for_each(|library| file.function(&library.code));
     for db in 0..txn.keyspace().databases() {
         let parts = || txn.shards().map(|shard| &shard.dbs[db]);
         let (keys, volatile) = parts().fold((0, 0), |(k, v), part| (k + part.table.len(), v + part.volatile));
@@ -94,10 +99,11 @@ fn info(txn: &Txn<'_>, entry: &Entry) -> KeyInfo {
     KeyInfo { expiry: entry.expiry(), used }
 }
 
-/// Puts the keys of an image into the keyspace, but for those whose deadline has passed. A key that is there already
-/// is replaced under `merge` and ends the loading otherwise.
-fn load(txn: &mut Txn<'_>, image: &[u8], limits: Limits, merge: bool) -> std::result::Result<(), RdbError> {
-    let mut file = FileReader::begin(image, limits)?;
+/// Puts the keys of an image into the keyspace, but for those whose deadline has passed, and its libraries into the host.
+/// What is there already is replaced under `merge` and ends the loading otherwise.
+fn load(ctx: &mut Ctx<'_, '_>, host: &mut Host, image: &[u8], merge: bool) -> std::result::Result<(), RdbError> {
+    let mut file = FileReader::begin(image, limits(ctx.node))?;
+    let txn = &mut *ctx.txn;
     let mut db = 0;
     while let Some(piece) = file.next_piece()? {
         match piece {
@@ -108,7 +114,12 @@ fn load(txn: &mut Txn<'_>, image: &[u8], limits: Limits, merge: bool) -> std::re
             Piece::Key(_, _, info) if info.expiry.is_some_and(|at| at <= txn.now_ms()) => {}
             Piece::Key(key, loaded, info) => put(txn, db, &key, loaded, info, merge)?,
             Piece::Aux(..) | Piece::Sizes(..) => {}
-            Piece::Function(_) => return Err(RdbError::Malformed("a function library")),
+            Piece::Function(code) => {
+                let policy = if merge { RestorePolicy::Replace } else { RestorePolicy::Append };
+                let loaded = host.restore(&[code], policy, &mut Loading(ctx.node));
+                loaded
+                    .map_err(|_| RdbError::Malformed("a function library that is there already, or does not load"))?;
+            }
         }
     }
     Ok(())

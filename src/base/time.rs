@@ -44,14 +44,27 @@ pub struct Clock {
 
 #[derive(Debug)]
 enum Source {
-    Real { start: Instant, cached_ms: AtomicU64 },
-    Manual { unix_us: AtomicU64, monotonic_us: AtomicU64 },
+    Real {
+        start: Instant,
+        cached_ms: AtomicU64,
+        /// Unix nanoseconds at `start`, as of the last tick: the system's clock may be set.
+        unix_ns_at_start: AtomicU64,
+    },
+    Manual {
+        unix_us: AtomicU64,
+        monotonic_us: AtomicU64,
+    },
 }
 
 impl Clock {
     /// The system's time.
     pub fn real() -> Self {
-        let source = Source::Real { start: Instant::now(), cached_ms: AtomicU64::new(system_us() / 1000) };
+        let (start, unix_us) = (Instant::now(), system_us());
+        let source = Source::Real {
+            start,
+            cached_ms: AtomicU64::new(unix_us / 1000),
+            unix_ns_at_start: AtomicU64::new(unix_us * 1000),
+        };
         Clock { source: Arc::new(source) }
     }
 
@@ -83,10 +96,15 @@ impl Clock {
         }
     }
 
-    /// Now, on both scales.
+    /// Now, on both scales, by one reading: a system's clock that was set is noticed at the next [`Clock::tick`].
+    #[inline]
     pub fn moment(&self) -> Moment {
         let ns = self.monotonic_ns();
-        Moment { ns, unix_ns_at_zero: (self.now_us() * 1000).wrapping_sub(ns) }
+        let unix_ns_at_zero = match &*self.source {
+            Source::Real { unix_ns_at_start, .. } => unix_ns_at_start.load(Ordering::Relaxed),
+            Source::Manual { .. } => (self.now_us() * 1000).wrapping_sub(ns),
+        };
+        Moment { ns, unix_ns_at_zero }
     }
 
     /// Nanoseconds since the clock was made; never goes back.
@@ -106,13 +124,14 @@ impl Clock {
         }
     }
 
-    /// Renews [`Clock::cached_ms`] and returns it. A timer calls this every few milliseconds.
+    /// Renews [`Clock::cached_ms`], and what [`Clock::moment`] takes for Unix time; returns the former. A timer calls this every few milliseconds.
     pub fn tick(&self) -> u64 {
-        let now = self.now_ms();
-        if let Source::Real { cached_ms, .. } = &*self.source {
-            cached_ms.store(now, Ordering::Relaxed);
+        let now_us = self.now_us();
+        if let Source::Real { cached_ms, unix_ns_at_start, .. } = &*self.source {
+            cached_ms.store(now_us / 1000, Ordering::Relaxed);
+            unix_ns_at_start.store((now_us * 1000).wrapping_sub(self.monotonic_ns()), Ordering::Relaxed);
         }
-        now
+        now_us / 1000
     }
 
     /// Moves a manual clock forward, Unix and monotonic time alike. A real clock stays as it is.

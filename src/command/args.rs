@@ -4,6 +4,7 @@
 //! ([`Argv::shared`]), so that it can be stored without a copy.
 
 use super::error::Error;
+use crate::base::hash::key_hash;
 use crate::base::num;
 use bytes::Bytes;
 
@@ -12,16 +13,31 @@ use bytes::Bytes;
 pub struct Argv<'a> {
     list: &'a [&'a [u8]],
     big: &'a [(usize, Bytes)],
+    /// The hash of argument 1, where it was known beforehand.
+    hash: Option<u64>,
 }
 
 impl<'a> Argv<'a> {
     /// From slices alone.
     pub fn new(list: &'a [&'a [u8]]) -> Argv<'a> {
-        Argv { list, big: &[] }
+        Argv { list, big: &[], hash: None }
     }
     /// From slices, some of which are whole shared buffers: (argument index, buffer).
     pub fn with_big(list: &'a [&'a [u8]], big: &'a [(usize, Bytes)]) -> Argv<'a> {
-        Argv { list, big }
+        Argv { list, big, hash: None }
+    }
+    /// The same with the hash of argument 1.
+    pub fn with_hash(self, hash: Option<u64>) -> Argv<'a> {
+        debug_assert!(hash.is_none_or(|hash| hash == key_hash(self.list[1])));
+        Argv { hash, ..self }
+    }
+    /// The hash of an argument as a key.
+    #[inline]
+    pub fn key_hash(self, index: usize) -> u64 {
+        match self.hash {
+            Some(hash) if index == 1 => hash,
+            _ => key_hash(self.list[index]),
+        }
     }
     /// Number of arguments, the command's name included.
     pub fn len(self) -> usize {

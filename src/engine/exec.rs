@@ -62,7 +62,7 @@ impl Engine {
             Keys::One(index, _) => {
                 // An optional key may be missing (MEMORY, OBJECT HELP).
                 Ok(match argv.all().get(index as usize) {
-                    Some(key) => Txn::one(keyspace, db, now_ms, crate::base::hash::key_hash(key)),
+                    Some(key) => Txn::one_key(keyspace, db, now_ms, key, argv.key_hash(index as usize)),
                     None => Txn::empty(keyspace, db, now_ms),
                 })
             }

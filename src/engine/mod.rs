@@ -12,20 +12,18 @@ pub mod exec;
 pub mod gate;
 pub mod maintain;
 pub mod multi;
+mod prefetch;
 mod redact;
 pub mod script;
 pub mod settings;
 
-use crate::base::hash::key_hash;
 use crate::client::{Marks, ReplyMode, Session};
 use crate::command::args::Argv;
 use crate::command::error::Error;
 use crate::command::{CommandTable, EngineOp, Known, Run};
 use crate::node::Node;
-use crate::resp::args::Args;
 use crate::resp::reply::Reply;
 use block::Parked;
-use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A node and the commands it knows.
@@ -123,24 +121,6 @@ impl Engine {
             session.last_name = (bytes, name.len() as u8, known.index);
         }
         Ok(known)
-    }
-
-    /// Brings the memory that the next requests will touch nearer: first the buckets of all their keys, then the
-    /// entries. Only requests of one key are looked at, and only shards that are free.
-    pub fn prefetch<'a>(&self, db: usize, requests: impl Iterator<Item = Args<'a>>) {
-        let keyspace = &self.node.keyspace;
-        let hashes: SmallVec<[u64; 64]> =
-            requests.filter(|args| args.len() > 1).map(|args| key_hash(args.get(1))).collect();
-        for &hash in &hashes {
-            if let Some(shard) = keyspace.try_lock(keyspace.shard_of(hash)) {
-                shard.dbs[db].table.prefetch_bucket(hash);
-            }
-        }
-        for &hash in &hashes {
-            if let Some(shard) = keyspace.try_lock(keyspace.shard_of(hash)) {
-                shard.dbs[db].table.prefetch_entry(hash);
-            }
-        }
     }
 
     fn run_engine(

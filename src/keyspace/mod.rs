@@ -59,7 +59,7 @@ pub struct Keyspace {
     pub not_counted: memory::NotCounted,
     /// Whether a cut runs.
     pub cutting: AtomicBool,
-    /// Changes since the last save.
+    /// Changes by transactions that held nothing; all others are counted in their shards.
     pub dirty: AtomicU64,
     /// Raised whenever names move between keys without a change to each (RENAME, SWAPDB): a walk over all keys that
     /// finds it moved walks again.

@@ -54,6 +54,8 @@ pub struct Counters {
     pub expired_fields: u64,
     /// Keys evicted.
     pub evicted: u64,
+    /// Changes.
+    pub dirty: u64,
 }
 
 /// One shard.

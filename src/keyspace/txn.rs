@@ -158,6 +158,8 @@ pub struct Txn<'k> {
     changes: Option<Box<Changes>>,
     dirty: u64,
     late: RefCell<Option<Box<Late>>>,
+    /// The key this transaction is about: where it lies, how long it is, and its hash.
+    known: (usize, usize, u64),
 }
 
 impl<'k> Txn<'k> {
@@ -178,6 +180,7 @@ impl<'k> Txn<'k> {
             changes: None,
             dirty: 0,
             late: RefCell::new(None),
+            known: (0, 0, 0),
         }
     }
 
@@ -193,6 +196,24 @@ impl<'k> Txn<'k> {
         let mut held = SmallVec::new();
         held.push((shard as u32, keyspace.lock(shard)));
         Txn::with(keyspace, db, now_ms, held)
+    }
+
+    /// The same for a key that lies where it is as long as the transaction lives: it is not hashed again.
+    #[inline]
+    pub fn one_key(keyspace: &'k Keyspace, db: usize, now_ms: u64, key: &[u8], hash: u64) -> Txn<'k> {
+        let mut txn = Txn::one(keyspace, db, now_ms, hash);
+        txn.known = (key.as_ptr() as usize, key.len(), hash);
+        txn
+    }
+
+    #[inline]
+    fn hash(&self, key: &[u8]) -> u64 {
+        let (at, len, hash) = self.known;
+        if key.as_ptr() as usize == at && key.len() == len {
+            debug_assert_eq!(hash, key_hash(key), "the key has moved");
+            return hash;
+        }
+        key_hash(key)
     }
 
     /// Holds these shards (sorted, no shard twice). Tries them in order; when one is busy, releases all and waits for
@@ -352,7 +373,7 @@ impl<'k> Txn<'k> {
     /// The live entry of a key, leaving no trace: neither statistics nor access clock.
     #[inline]
     pub fn peek(&self, key: &[u8]) -> Option<&Entry> {
-        self.peek_hashed(key, key_hash(key))
+        self.peek_hashed(key, self.hash(key))
     }
 
     #[inline]
@@ -383,7 +404,7 @@ impl<'k> Txn<'k> {
     /// The live entry of a key, as a command reads it: hits and misses are counted and the access clock is set.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<&Entry> {
-        let hash = key_hash(key);
+        let hash = self.hash(key);
         let found = self.peek_hashed(key, hash);
         if self.no_stats {
             return found;
@@ -458,8 +479,11 @@ impl<'k> Txn<'k> {
 
     /// Removes the key if its deadline has passed, and returns its hash.
     fn settle(&mut self, key: &[u8]) -> u64 {
-        let hash = key_hash(key);
+        let hash = self.hash(key);
         let (db, now_ms) = (self.db, self.now_ms);
+        if self.shard(hash).dbs[db].volatile == 0 {
+            return hash;
+        }
         let expired = {
             let entry = self.shard(hash).dbs[db].table.get(hash, key);
             entry.and_then(Entry::expiry).is_some_and(|at| at <= now_ms)
@@ -472,7 +496,7 @@ impl<'k> Txn<'k> {
 
     /// Removes a key whose deadline has passed, with its event and its effect.
     pub fn expire(&mut self, key: &[u8]) {
-        let hash = key_hash(key);
+        let hash = self.hash(key);
         let db = self.db;
         let Some(entry) = self.shard_mut(hash).take(db, hash, key) else { return };
         self.shard_mut(hash).counters.expired += 1;
@@ -485,7 +509,7 @@ impl<'k> Txn<'k> {
     /// Removes a key to make room, with its event and its effect. The entry is the caller's to free, best when its
     /// shard is no longer held.
     pub fn evict(&mut self, key: &[u8]) -> Option<Entry> {
-        let hash = key_hash(key);
+        let hash = self.hash(key);
         let db = self.db;
         let entry = self.shard_mut(hash).take(db, hash, key)?;
         self.shard_mut(hash).counters.evicted += 1;
@@ -845,7 +869,7 @@ impl<'k> Txn<'k> {
 
     /// Watches a key; true when it is there but already expired, which must not count as a later change.
     pub fn watch(&mut self, key: &[u8], dirty: &super::watch::Dirty) -> bool {
-        let hash = key_hash(key);
+        let hash = self.hash(key);
         let (db, now_ms) = (self.db, self.now_ms);
         let shard = self.shard_mut(hash);
         shard.watch.add(db as u32, key, dirty);
@@ -858,7 +882,7 @@ impl<'k> Txn<'k> {
     }
     /// Whether a watched key has expired since, though nobody has touched it yet.
     pub fn is_expired(&self, db: u32, key: &[u8]) -> bool {
-        let hash = key_hash(key);
+        let hash = self.hash(key);
         let entry = self.shard(hash).dbs[db as usize].table.get(hash, key);
         entry.and_then(Entry::expiry).is_some_and(|at| at <= self.now_ms)
     }
@@ -933,7 +957,13 @@ impl<'k> Txn<'k> {
             self.settle_late(*late);
         }
         if self.dirty > 0 {
-            self.keyspace.dirty.fetch_add(self.dirty, Relaxed);
+            match self.held.first_mut() {
+                // Not one counter for all: workers would fight for its cache line.
+                Some((_, shard)) => shard.counters.dirty += self.dirty,
+                None => {
+                    self.keyspace.dirty.fetch_add(self.dirty, Relaxed);
+                }
+            }
             self.dirty = 0;
         }
         self.changes.take()

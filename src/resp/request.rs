@@ -446,10 +446,46 @@ fn short_length(kind: u8, line: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
+/// The first key (by position: argument 1) of `input`, when that is exactly one short request; a look without
+/// consequences, for what wants to be known before requests are parsed.
+#[inline]
+pub fn lone_key(input: &[u8]) -> Option<&[u8]> {
+    let (count, mut at) = short_length(b'*', input)?;
+    let mut key = None;
+    for index in 0..count {
+        let (len, width) = short_length(b'$', input.get(at..)?)?;
+        let arg = input.get(at + width..at + width + len)?;
+        if index == 1 {
+            key = Some(arg);
+        }
+        at += width + len + 2;
+    }
+    (at == input.len()).then_some(key)?
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::rng::Rng;
+
+    #[test]
+    fn one_whole_request_shows_its_key() {
+        let key = |wire: &str| lone_key(wire.as_bytes()).map(|key| key.escape_ascii().to_string());
+        assert_eq!(key("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n").as_deref(), Some("k"));
+        assert_eq!(key("*3\r\n$3\r\nSET\r\n$2\r\nkk\r\n$0\r\n\r\n").as_deref(), Some("kk"));
+        for no_lone_key in [
+            "",
+            "PING\r\n",
+            "*1\r\n$4\r\nPING\r\n",
+            "*2\r\n$3\r\nGET\r\n$1\r\nk\r",
+            "*2\r\n$3\r\nGET\r\n$1\r\n",
+            "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*1",
+            "*2\r\n$3\r\nGET\r\n$999\r\nk\r\n",
+            "*2\r\n$3\r\nGET\r\n:1\r\n",
+        ] {
+            assert_eq!(key(no_lone_key), None, "{no_lone_key:?}");
+        }
+    }
 
     /// All requests of `wire`, fed in pieces that end at `cuts`, or the error behind them.
     fn parse(wire: &[u8], cuts: &[usize], limits: &Limits) -> (Vec<Vec<Vec<u8>>>, Option<ProtocolError>) {

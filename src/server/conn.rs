@@ -4,6 +4,8 @@
 //! replies at once. Between turns an idle connection owns no buffer: the scratch and the reply buffer belong to the
 //! worker, and only a cut-off request or unsent replies are moved to buffers of the connection's own.
 
+use super::ahead;
+use crate::base::hash::key_hash;
 use crate::client::{Client, ClientType, Marks, Session, Sleep};
 use crate::command::args::Argv;
 use crate::command::ctx::UNBLOCKED;
@@ -56,12 +58,17 @@ enum Turn {
 
 /// One connection.
 pub struct Conn<S> {
-    engine: Arc<Engine>,
+    /// The worker's own handle.
+    engine: Arc<Arc<Engine>>,
     stream: S,
     session: Session,
     parser: Parser,
-    /// Bytes that are not a whole request yet.
+    /// Bytes that are not a whole request yet, or a request set aside.
     pending: Vec<u8>,
+    /// What is pending is a request that was set aside until other connections have been read.
+    set_aside: bool,
+    /// The task's waker is in the mailbox.
+    listens: bool,
     big: Option<Big>,
     /// Replies that the socket did not take yet.
     unsent: Reply,
@@ -80,7 +87,7 @@ enum Woke {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// A connection of a client that is in the registry.
-    pub fn new(engine: Arc<Engine>, stream: S, client: Arc<Client>) -> Conn<S> {
+    pub fn new(engine: Arc<Arc<Engine>>, stream: S, client: Arc<Client>) -> Conn<S> {
         let user = engine.node.acl.initial();
         Conn {
             session: Session::new(client, user),
@@ -88,6 +95,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             stream,
             parser: Parser::default(),
             pending: Vec::new(),
+            set_aside: false,
+            listens: false,
             big: None,
             unsent: Reply::default(),
             postponed: None,
@@ -136,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
-        if self.session.client.mailbox.listen(cx.waker()) {
+        if self.is_rung(cx) {
             self.take_messages();
             if self.session.client.marks.any(Marks::KILLED) {
                 return Poll::Ready(Turn::Close);
@@ -145,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 return Poll::Ready(Turn::Close);
             }
             // Take the place at the bell again.
-            if self.session.client.mailbox.listen(cx.waker()) {
+            if self.is_rung(cx) {
                 cx.waker().wake_by_ref();
             }
         }
@@ -159,6 +168,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             return Poll::Ready(Turn::Close);
         }
         Poll::Ready(turn)
+    }
+
+    /// Whether the bell has rung; if not, the task is woken when it does. A waker stays in the mailbox until it rings, so
+    /// most turns need not look.
+    fn is_rung(&mut self, cx: &Context<'_>) -> bool {
+        let mailbox = &self.session.client.mailbox;
+        if self.listens && !mailbox.is_rung() {
+            return false;
+        }
+        self.listens = !mailbox.listen(cx.waker());
+        !self.listens
     }
 
     /// Moves messages from elsewhere behind the replies produced so far.
@@ -175,6 +195,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         if self.big.is_some() {
             return self.poll_big(cx);
         }
+        if std::mem::take(&mut self.set_aside) {
+            ahead::fetch_entries(&self.engine);
+            return Poll::Ready(self.run_pending());
+        }
         SCRATCH.with(|scratch| {
             let scratch = &mut *scratch.borrow_mut();
             let mut buffer = ReadBuf::new(scratch);
@@ -185,6 +209,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             let input = buffer.filled();
             self.count_input(input.len());
             if self.pending.is_empty() {
+                if ahead::sets_aside(&self.engine, self.session.db, input) {
+                    self.pending = input.to_vec();
+                    self.set_aside = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Poll::Ready(self.run_buffer(input))
             } else {
                 self.pending.extend_from_slice(input);
@@ -199,7 +229,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         worker.net_in.add(bytes as u64);
         worker.reads.add(1);
         client.totals[0].store(client.totals[0].load(Relaxed) + bytes as u64, Relaxed);
-        client.last_ms.store(self.engine.node.clock.monotonic_us() / 1000, Relaxed);
     }
 
     /// Reads a big argument straight into its own buffer.
@@ -218,6 +247,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
         let done = big.buffer.len() == big.len;
         self.count_input(read);
+        self.session.client.last_ms.store(self.engine.node.clock.monotonic_us() / 1000, Relaxed);
         if self.query_over_limit() {
             return Poll::Ready(Turn::Close);
         }
@@ -253,21 +283,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     fn run_requests(&mut self, input: &[u8], out: &mut Reply) -> Turn {
         let engine = self.engine.clone();
         self.session.moment = engine.node.clock.moment();
+        self.session.client.last_ms.store(self.session.moment.ns / 1_000_000, Relaxed);
         self.session.client.query[0].store(input.len() as u64, Relaxed);
         let mut batch: SmallVec<[Request; BATCH_MAX]> = SmallVec::new();
         let result = 'input: loop {
             batch.clear();
             let end = self.collect(&engine, input, &mut batch);
             engine.node.stats.worker(self.session.client.worker).batch_max.raise(batch.len() as u64);
-            if batch.len() > 1 {
-                let keys = batch.iter().map(|r| self.parser.args(r, input));
-                engine.prefetch(self.session.db, keys);
-            }
-            for request in &batch {
-                match self.run_one(&engine, request, input, out) {
+            let hashes = self.fetch_ahead(&engine, &batch, input);
+            for (index, request) in batch.iter().enumerate() {
+                match self.run_one(&engine, request, hashes.get(index).copied().flatten(), input, out) {
                     Flow::Next => {}
                     flow => {
-                        if !std::ptr::eq(request, &batch[batch.len() - 1]) {
+                        if index + 1 < batch.len() {
                             // What was parsed behind it is parsed again when it goes on.
                             self.pending = input[request.end..].to_vec();
                             self.parser = Parser::default();
@@ -378,7 +406,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
     }
 
-    fn run_one(&mut self, engine: &Engine, request: &Request, input: &[u8], out: &mut Reply) -> Flow {
+    /// Asks for the memory of requests that run together; returns the hash of argument 1 of each, where there is one.
+    fn fetch_ahead(&self, engine: &Engine, batch: &[Request], input: &[u8]) -> SmallVec<[Option<u64>; BATCH_MAX]> {
+        if batch.len() < 2 {
+            return SmallVec::new();
+        }
+        let first = |request| self.parser.args(request, input).try_get(1).map(key_hash);
+        let hashes: SmallVec<[Option<u64>; BATCH_MAX]> = batch.iter().map(first).collect();
+        engine.prefetch(self.session.db, hashes.iter().copied().flatten().collect());
+        hashes
+    }
+
+    fn run_one(
+        &mut self,
+        engine: &Engine,
+        request: &Request,
+        hash: Option<u64>,
+        input: &[u8],
+        out: &mut Reply,
+    ) -> Flow {
         let args = self.parser.args(request, input);
         let mut list: SmallVec<[&[u8]; 8]> = SmallVec::new();
         for index in 0..args.len() {
@@ -389,7 +435,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 (0..args.len()).filter_map(|i| args.shared(i).map(|b| (i, b.clone()))).collect();
             run_guarded(engine, &mut self.session, Argv::with_big(&list, &big), out)
         } else {
-            run_guarded(engine, &mut self.session, Argv::new(&list), out)
+            run_guarded(engine, &mut self.session, Argv::new(&list).with_hash(hash), out)
         };
         if let Flow::Postponed(_) = flow {
             self.postponed = Some(list.iter().map(|a| a.to_vec()).collect());
@@ -559,7 +605,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let now_ms = self.engine.node.clock.now_ms();
         let left = until_ms.map_or(Duration::from_secs(3600), |at| Duration::from_millis(at.saturating_sub(now_ms)));
         let wake = poll_fn(|cx| {
-            if self.session.client.mailbox.listen(cx.waker()) {
+            if self.is_rung(cx) {
                 self.take_messages();
                 return Poll::Ready(Woke::Rung);
             }

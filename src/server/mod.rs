@@ -4,6 +4,7 @@
 //! current-thread runtime; a connection is handed to the worker with the fewest and lives there for life.
 
 pub mod accept;
+mod ahead;
 pub mod banner;
 pub mod conn;
 pub mod control;
@@ -26,7 +27,6 @@ use settings::Settings;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tokio::sync::{mpsc, watch};
-use tokio::task::LocalSet;
 
 /// Runs a server to its end.
 ///
@@ -130,8 +130,8 @@ fn run_worker(
             return;
         }
     };
-    let local = LocalSet::new();
-    local.spawn_local(cron::sweep(engine.clone(), index, count));
+    // Cloned for every turn of a connection: a handle of its own, so that workers do not fight for one counter.
+    let engine = Arc::new(engine);
     let accept = async {
         while let Some(connection) = handed.recv().await {
             let now_ms = engine.node.clock.monotonic_us() / 1000;
@@ -141,12 +141,12 @@ fn run_worker(
                 Handed::Tcp(stream, peer) => {
                     let client = engine.node.clients.add(index, peer, now_ms);
                     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-                    tokio::task::spawn_local(live(Conn::new(engine, stream, client), stop, load));
+                    tokio::spawn(live(Conn::new(engine, stream, client), stop, load));
                 }
                 Handed::Unix(stream, peer) => {
                     let client = engine.node.clients.add(index, peer, now_ms);
                     let Ok(stream) = tokio::net::UnixStream::from_std(stream) else { continue };
-                    tokio::task::spawn_local(live(Conn::new(engine, stream, client), stop, load));
+                    tokio::spawn(live(Conn::new(engine, stream, client), stop, load));
                 }
             }
         }
@@ -155,7 +155,8 @@ fn run_worker(
         // An error means that the server is gone.
         let _ = stopping.wait_for(|s| *s).await;
     };
-    local.block_on(&runtime, async {
+    runtime.block_on(async {
+        tokio::spawn(cron::sweep(Arc::clone(&*engine), index, count));
         tokio::select! {
             () = accept => {}
             () = stopped => {}

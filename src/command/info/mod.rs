@@ -155,6 +155,7 @@ impl View<'_> {
 struct Totals {
     hits: u64,
     misses: u64,
+    changes: u64,
     expired: u64,
     expired_fields: u64,
     watched: u64,
@@ -186,6 +187,7 @@ impl Totals {
     fn add(&mut self, shard: &Shard) {
         self.hits += shard.counters.hits.get();
         self.misses += shard.counters.misses.get();
+        self.changes += shard.counters.dirty;
         self.expired += shard.counters.expired;
         self.expired_fields += shard.counters.expired_fields;
         self.watched += shard.watch.len() as u64;
@@ -373,7 +375,7 @@ fn persistence(view: &View<'_>, page: &mut Page) {
     page.fields(&[
         ("current_save_keys_processed", 0),
         ("current_save_keys_total", 0),
-        ("rdb_changes_since_last_save", view.node.keyspace.dirty.load(Relaxed)),
+        ("rdb_changes_since_last_save", view.node.keyspace.dirty.load(Relaxed) + view.totals.changes),
         ("rdb_bgsave_in_progress", 0),
         ("rdb_last_save_time", view.node.started_ms / 1000),
     ]);

@@ -276,7 +276,7 @@ impl Segment {
         let window = self.window(hash);
         let (home, tag) = (self.home(window), window as u8);
         let touch = |entry: &Entry| {
-            entry.prefetch();
+            entry.prefetch_value();
             true
         };
         let bucket = self.line(home);

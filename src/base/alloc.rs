@@ -13,6 +13,14 @@
 //! 48. jemalloc's own Rust crate assumes a quantum of 16 and leaves alignments up to 16 out of its calls; here every
 //! alignment above the quantum is passed on.
 //!
+//! # Huge pages
+//! A look-up by a random key reads two lines somewhere in all of memory, and with pages of 4 KiB each of them first costs
+//! a walk through the page tables, which no prefetch hides. So jemalloc is told to ask for huge pages ([`OPTIONS`]),
+//! where the system allows that (`madvise` or `always` in `/sys/kernel/mm/transparent_hugepage/enabled`). Nothing here
+//! forks, so there is no copy-on-write that huge pages could make dear. They come only where 2 MiB in one piece are
+//! asked for before any of it is touched; jemalloc grows in small steps at first, so each worker's arena begins with a
+//! stretch of address space ([`settle_arena`]).
+//!
 //! Allowed `unsafe`: an allocator is calls to C by nature.
 #![allow(unsafe_code)]
 
@@ -55,6 +63,25 @@ const fn usable(layout: Layout) -> usize {
     }
     let large = usable_size(size);
     if large < LARGE_MIN { LARGE_MIN } else { large }
+}
+
+/// What jemalloc reads when it starts. Blocks of up to [`ARENA_BYTES`] come from the arena of their thread, or the first
+/// stretch would not belong to it.
+#[unsafe(export_name = "_rjem_malloc_conf")]
+static OPTIONS: &[u8; 40] = b"thp:always,oversize_threshold:134217728\0";
+
+/// Address space that an arena begins with.
+const ARENA_BYTES: usize = 64 << 20;
+
+/// Gives the arena of the calling thread its first stretch of address space; no memory is used for that.
+pub fn settle_arena() {
+    // SAFETY: the block is given back with the size it was asked for with; nothing is read or written in it.
+    unsafe {
+        let stretch = tikv_jemalloc_sys::mallocx(ARENA_BYTES, 0);
+        if !stretch.is_null() {
+            tikv_jemalloc_sys::sdallocx(stretch, ARENA_BYTES, 0);
+        }
+    }
 }
 
 static GLOBAL: AtomicIsize = AtomicIsize::new(0);
@@ -353,6 +380,14 @@ mod tests {
         let counted = own() - before;
         assert!(counted == 40 || own() == 0, "a fold may fall in between");
         drop(block);
+    }
+
+    #[test]
+    fn jemalloc_has_read_its_options() {
+        assert_eq!(read_size(c"opt.oversize_threshold"), 128 << 20);
+        let before = used_memory_peak();
+        settle_arena();
+        assert!(used_memory_peak() < before + ARENA_BYTES, "nothing is used by it");
     }
 
     #[test]

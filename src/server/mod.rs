@@ -130,6 +130,7 @@ fn run_worker(
             return;
         }
     };
+    crate::base::alloc::settle_arena();
     // Cloned for every turn of a connection: a handle of its own, so that workers do not fight for one counter.
     let engine = Arc::new(engine);
     let accept = async {

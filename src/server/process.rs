@@ -69,6 +69,12 @@ pub fn stop_self() {
     unsafe { libc::raise(libc::SIGSTOP) };
 }
 
+/// Whether the kernel uses transparent huge pages for programs that did not ask for them.
+pub fn huge_pages_unasked() -> bool {
+    let mode = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    mode.is_ok_and(|mode| mode.contains("[always]"))
+}
+
 /// Keeps the kernel from using transparent huge pages for this process.
 pub fn disable_huge_pages() -> io::Result<()> {
     // SAFETY: this option takes plain numbers.

@@ -116,7 +116,8 @@ fn settle(config: &Config) -> Result<(), String> {
     if supervised == Supervised::Upstart {
         process::stop_self();
     }
-    if config.disable_thp.get() && process::disable_huge_pages().is_err() {
+    // As in Redis: where the system leaves it to programs to ask for huge pages, there is nothing to turn off.
+    if config.disable_thp.get() && process::huge_pages_unasked() && process::disable_huge_pages().is_err() {
         tracing::debug!("Transparent huge pages could not be turned off for this process.");
     }
     write_pidfile(config);

@@ -53,7 +53,9 @@ macro_rules! process {
         oom_score_adj: Choice<OomScoreAdj> = choice("oom-score-adj", "no").hook(Hook::OomScore);
         /// The score as a primary, as a replica and for background jobs, each from -2000 to 2000.
         oom_score_adj_values: OomScoreValues = special("oom-score-adj-values", "0 200 800").hook(Hook::OomScore);
-        /// Turn off transparent huge pages for this process; they cost latency and memory.
+        /// Turn off transparent huge pages for this process where the system gives them to all (`always`), as Redis does
+        /// because it forks. Larder does not, and looks keys up faster with them: `no` is better there. Where the system
+        /// leaves it to programs (`madvise`), the allocator asks for them whatever stands here.
         disable_thp: Flag = flag("disable-thp", "yes").immutable();
         /// Let the allocator give memory back in a thread of its own.
         jemalloc_bg_thread: Flag = flag("jemalloc-bg-thread", "yes").waits();

@@ -86,6 +86,8 @@ impl Session {
         // A session that failed may have left its password behind.
         control.call(&["CONFIG", "SET", "requirepass", ""]);
         control.run("FLUSHALL");
+        // The connections of the session before, and what they subscribed to, are gone.
+        let _ = wait_until(|| control.info("clients", "connected_clients").as_deref() == Some("1"));
         let mut connections: BTreeMap<&str, Client> = BTreeMap::new();
         for step in &self.steps {
             let client = connections.entry(&step.connection).or_insert_with(|| self.connect(server));

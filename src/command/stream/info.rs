@@ -106,11 +106,11 @@ fn consumers(ctx: &mut Ctx<'_, '_>) -> Result {
         .ok_or_else(|| Error::of(&[b"NOGROUP No such consumer group '", name, b"' for key name '", key, b"'"]))?;
     ctx.reply.array(group.consumer_count());
     for (_, consumer) in group.consumers() {
-        let inactive = if consumer.active_time == -1 { -1 } else { (now - consumer.active_time).max(0) };
+        let inactive = if consumer.active_time == -1 { -1 } else { now.saturating_sub(consumer.active_time).max(0) };
         ctx.reply.map(4);
         text(ctx.reply, "name", consumer.name());
         int(ctx.reply, "pending", consumer.pending_count() as i64);
-        int(ctx.reply, "idle", (now - consumer.seen_time).max(0));
+        int(ctx.reply, "idle", now.saturating_sub(consumer.seen_time).max(0));
         int(ctx.reply, "inactive", inactive);
     }
     Ok(Outcome::Done)

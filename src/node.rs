@@ -4,13 +4,15 @@ use crate::acl::Acl;
 use crate::base::later::Later;
 use crate::base::rng::{Rng, secret_hex};
 use crate::base::time::Clock;
-use crate::client::Client;
+use crate::client::eviction::ClientMemory;
 use crate::client::registry::Registry;
+use crate::client::{Client, Session};
 use crate::config::live::Apply;
 use crate::config::{Config, REDIS_VERSION_PARTS};
 use crate::effect;
 use crate::keyspace::Keyspace;
 use crate::pubsub::PubSub;
+use crate::pubsub::tracking::Mode;
 use crate::script::host::Board;
 use crate::script::{Host, Limits};
 use crate::stats::Stats;
@@ -39,6 +41,8 @@ pub struct Node {
     pub log: effect::Log,
     /// All clients.
     pub clients: Registry,
+    /// Their memory and its limit.
+    pub client_memory: ClientMemory,
     /// Clients that run MONITOR.
     pub monitors: RwLock<Vec<Arc<Client>>>,
     /// Whether there is one.
@@ -62,6 +66,8 @@ pub struct Node {
     pub pause: RwLock<Pause>,
     /// Raised with every change of `pause`, role or loading, so that a gate passed before can be passed again.
     pub generation: AtomicU64,
+    /// DEBUG PAUSE-CRON: the slow ticks stand still.
+    pub cron_paused: AtomicBool,
     /// DEBUG QUICKLIST-PACKED-THRESHOLD in bytes; 0: by `list-max-listpack-size`.
     pub list_packed_threshold: AtomicU64,
     /// What the last DEBUG RELOAD wrote.
@@ -94,6 +100,7 @@ impl Node {
             keyspace,
             log: effect::Log::default(),
             clients: Registry::default(),
+            client_memory: ClientMemory::default(),
             monitors: RwLock::default(),
             monitored: AtomicBool::new(false),
             acl: Acl::default(),
@@ -106,6 +113,7 @@ impl Node {
             allow_noscript: AtomicBool::new(false),
             pause: RwLock::default(),
             generation: AtomicU64::new(0),
+            cron_paused: AtomicBool::new(false),
             list_packed_threshold: AtomicU64::new(0),
             reload_image: Mutex::default(),
             dice: AtomicU64::new(rng.next_u64()),
@@ -131,6 +139,37 @@ impl Node {
         let mut monitors = self.monitors.write();
         monitors.retain(|m| m.id != id);
         self.monitored.store(!monitors.is_empty(), Relaxed);
+    }
+
+    /// A client tracks the keys it reads from now on, or changes how it does.
+    pub fn enable_tracking(&self, session: &mut Session, mode: Mode, prefixes: &[&[u8]]) {
+        let fresh = self.pubsub.tracking.enable(&session.client, mode, prefixes);
+        fresh.iter().for_each(|prefix| session.client.keep(prefix.len()));
+        session.prefixes.extend(fresh);
+        // Whoever reads a key from now on holds its shard after this, and so does whoever changes it later.
+        self.pubsub.tracking.settle(|used| self.keyspace.interest.tracking.store(used, Relaxed));
+    }
+
+    /// A client tracks no more.
+    pub fn disable_tracking(&self, session: &mut Session) {
+        let prefixes = std::mem::take(&mut session.prefixes);
+        prefixes.iter().for_each(|prefix| session.client.let_go(prefix.len()));
+        self.pubsub.tracking.disable(&session.client, &prefixes);
+        self.pubsub.tracking.settle(|used| self.keyspace.interest.tracking.store(used, Relaxed));
+    }
+
+    /// Counts an error reply that a worker gives.
+    pub fn count_error(&self, worker: usize, wire: &[u8]) {
+        self.stats.worker(worker).errors.add(1);
+        if let Some(given_up) = self.stats.error_codes.count(wire) {
+            let words = given_up.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let count = given_up.len();
+            tracing::warn!(
+                "Errorstats stopped adding new errors because the number of errors reached the limit ({count})."
+            );
+            tracing::warn!("Current errors code list: {words}");
+            self.keyspace.later.free(Box::new(given_up), count as u64, 0);
+        }
     }
 
     /// Whether a command is to wait now: until when.

@@ -4,6 +4,7 @@
 //! [`Client`] is the part that others may see: CLIENT LIST reads it, CLIENT KILL marks it, publishers put messages in
 //! its mailbox. Lock order: a client's mailbox and labels are leaves, taken last and held for a few lines.
 
+pub mod eviction;
 pub mod outbox;
 pub mod registry;
 
@@ -79,9 +80,24 @@ marks! {
     READONLY = 12;
     /// Is in the middle of a script.
     LUA = 13;
+    /// CLIENT TRACKING OPTIN.
+    TRACKING_OPTIN = 14;
+    /// CLIENT TRACKING OPTOUT.
+    TRACKING_OPTOUT = 15;
+    /// CLIENT TRACKING NOLOOP.
+    TRACKING_NOLOOP = 16;
+    /// CLIENT CACHING, for the next command or transaction.
+    TRACKING_CACHING = 17;
 }
 
 impl Marks {
+    /// What a CLIENT TRACKING ON sets anew.
+    pub const TRACKING_MODES: u32 = Marks::TRACKING_BROKEN
+        | Marks::TRACKING_BCAST
+        | Marks::TRACKING_OPTIN
+        | Marks::TRACKING_OPTOUT
+        | Marks::TRACKING_NOLOOP;
+
     /// Sets or clears marks.
     pub fn set(&self, marks: u32, on: bool) {
         if on {
@@ -147,11 +163,17 @@ pub struct Client {
     pub query: [AtomicU64; 2],
     /// Bytes of arguments of the current command, and of a queued MULTI.
     pub arg_bytes: [AtomicU64; 2],
-    /// Bytes in the outbox.
+    /// Bytes of replies that wait to be sent.
     pub out_bytes: AtomicU64,
+    /// Memory of its own input and output buffers, in bytes.
+    pub buffers: [AtomicU64; 2],
+    /// Memory of what it watches, subscribes to and tracks, in bytes.
+    pub kept_bytes: AtomicU64,
+    /// What `maxmemory-clients` has counted of it, in bytes.
+    pub counted_bytes: AtomicU64,
     /// Network input and output, and commands run.
     pub totals: [AtomicU64; 3],
-    /// Target of tracking redirection, -1 without tracking, 0 without redirection.
+    /// Target of tracking redirection, 0 for none; of no meaning to a client that does not track.
     pub redirect: AtomicI64,
     /// Names.
     pub labels: RwLock<Labels>,
@@ -168,8 +190,8 @@ pub struct Sleep {
     pub reply: Mutex<Option<Vec<u8>>>,
     /// CLIENT UNBLOCK was called: 1 timeout, 2 error.
     pub unblock: AtomicU8,
-    /// To be run again by its own task, for shards that were not at hand.
-    pub retry: AtomicBool,
+    /// Its reply is an error.
+    pub failed: AtomicBool,
 }
 
 /// How a client's address and origin are known at its start.
@@ -209,8 +231,11 @@ impl Client {
             query: Default::default(),
             arg_bytes: Default::default(),
             out_bytes: AtomicU64::new(0),
+            buffers: Default::default(),
+            kept_bytes: AtomicU64::new(0),
+            counted_bytes: AtomicU64::new(0),
             totals: Default::default(),
-            redirect: AtomicI64::new(-1),
+            redirect: AtomicI64::new(0),
             labels: RwLock::new(Labels { user: b"default".to_vec(), ..Labels::default() }),
             mailbox: Mailbox::default(),
             sleeping: Mutex::new(None),
@@ -229,6 +254,24 @@ impl Client {
     pub fn proto(&self) -> Proto {
         if self.proto.load(Relaxed) == 3 { Proto::Resp3 } else { Proto::Resp2 }
     }
+    /// The client that is told of invalidations in its place: 0 for none, -1 when it does not track.
+    pub fn redirection(&self) -> i64 {
+        if self.marks.any(Marks::TRACKING) { self.redirect.load(Relaxed) } else { -1 }
+    }
+    /// Bytes of memory that it takes: `tot-mem` of CLIENT LIST, and what client eviction adds up.
+    pub fn memory_bytes(&self) -> u64 {
+        let own = size_of::<Client>() + size_of::<Session>();
+        let parts = [&self.buffers[0], &self.buffers[1], &self.arg_bytes[0], &self.arg_bytes[1], &self.kept_bytes];
+        own as u64 + self.mailbox.bytes() + parts.iter().map(|bytes| bytes.load(Relaxed)).sum::<u64>()
+    }
+    /// It watches a key, subscribes to a channel or tracks a prefix of so many bytes from now on.
+    pub fn keep(&self, name_bytes: usize) {
+        self.kept_bytes.fetch_add(kept_bytes(name_bytes), Relaxed);
+    }
+    /// It does so no more.
+    pub fn let_go(&self, name_bytes: usize) {
+        self.kept_bytes.fetch_sub(kept_bytes(name_bytes), Relaxed);
+    }
     /// Marks it to be closed and wakes its task.
     pub fn kill(&self) {
         self.marks.set(Marks::KILLED, true);
@@ -238,6 +281,11 @@ impl Client {
     pub fn push(&self, message: &[u8]) {
         self.mailbox.put(message);
     }
+}
+
+/// What a name costs: it stands in the session and in a registry that points back.
+fn kept_bytes(name_bytes: usize) -> u64 {
+    2 * (name_bytes + size_of::<Vec<u8>>() + size_of::<usize>()) as u64
 }
 
 /// CLIENT REPLY.
@@ -264,27 +312,6 @@ pub struct Multi {
     pub bytes: usize,
 }
 
-/// CLIENT TRACKING, as its own session sees it.
-#[derive(Debug, Default, Clone)]
-pub struct Tracking {
-    /// On.
-    pub on: bool,
-    /// BCAST.
-    pub bcast: bool,
-    /// Prefixes of BCAST.
-    pub prefixes: Vec<Vec<u8>>,
-    /// OPTIN.
-    pub optin: bool,
-    /// OPTOUT.
-    pub optout: bool,
-    /// NOLOOP.
-    pub noloop: bool,
-    /// CLIENT CACHING yes or no, for the next command (or MULTI).
-    pub caching: Option<bool>,
-    /// REDIRECT, 0 for none.
-    pub redirect: u64,
-}
-
 /// What only the client's own task touches.
 pub struct Session {
     /// The part others may see.
@@ -305,8 +332,10 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// Channels, patterns and shard channels subscribed to.
     pub subscribed: [BTreeSet<Vec<u8>>; 3],
-    /// CLIENT TRACKING.
-    pub tracking: Box<Tracking>,
+    /// Prefixes of CLIENT TRACKING BCAST.
+    pub prefixes: Vec<Vec<u8>>,
+    /// The reply to the current command is a push, which CLIENT REPLY does not silence.
+    pub pushed: bool,
     /// Close after the replies so far.
     pub closing: bool,
     /// ASKING was the last command.
@@ -337,7 +366,8 @@ impl Session {
             dirty: None,
             reply_mode: ReplyMode::On,
             subscribed: Default::default(),
-            tracking: Box::default(),
+            prefixes: Vec::new(),
+            pushed: false,
             closing: false,
             asking: false,
             no_room: false,

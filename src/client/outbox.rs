@@ -3,16 +3,22 @@
 //! Messages are RESP bytes in the client's protocol. They leave the mailbox at a command boundary, after the replies
 //! produced so far. The bell also rings for a kill, a served ticket or an unblock.
 
+use crate::resp::reply::Reply;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::Waker;
+
+/// The bell rang since the messages were taken.
+const RUNG: u8 = 1;
+/// The task's waker is here, to be woken at the next ring.
+const LISTENED: u8 = 2;
 
 /// Messages for one client and the bell of its task.
 #[derive(Debug, Default)]
 pub struct Mailbox {
     inner: Mutex<Inner>,
-    /// Set with the bell, so that a task can look without the lock. Pairs with [`Mailbox::take`].
-    rung: AtomicBool,
+    /// [`RUNG`] and [`LISTENED`]: changed under the lock, so that a task can look without it.
+    state: AtomicU8,
     bytes: AtomicU64,
 }
 
@@ -35,30 +41,46 @@ impl Mailbox {
         self.ring_locked(&mut self.inner.lock());
     }
     fn ring_locked(&self, inner: &mut Inner) {
-        self.rung.store(true, Ordering::Release);
-        if let Some(waker) = inner.waker.take() {
+        let waker = inner.waker.take();
+        self.state.store(RUNG, Ordering::Release);
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
     /// Whether the bell rang since the last [`take`](Mailbox::take).
     #[inline]
     pub fn is_rung(&self) -> bool {
-        self.rung.load(Ordering::Acquire)
+        self.state.load(Ordering::Acquire) & RUNG != 0
+    }
+    /// Whether the bell has not rung and the task will be woken when it does: there is no need to
+    /// [`listen`](Mailbox::listen).
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        self.state.load(Ordering::Acquire) == LISTENED
     }
     /// Takes all messages, appending them to `out`, and stills the bell.
     pub fn take(&self, out: &mut Vec<u8>) {
         let mut inner = self.inner.lock();
-        self.rung.store(false, Ordering::Release);
+        self.state.fetch_and(!RUNG, Ordering::Release);
         out.append(&mut inner.messages);
         inner.messages.shrink_to(4096);
         self.bytes.store(0, Ordering::Relaxed);
     }
+    /// Takes all messages behind what is in `reply`, and stills the bell.
+    pub fn take_into(&self, reply: &mut Reply) {
+        let mut messages = Vec::new();
+        self.take(&mut messages);
+        if !messages.is_empty() {
+            reply.raw(&messages);
+        }
+    }
     /// Leaves the waker to be woken at the next ring; true when it has already rung.
     pub fn listen(&self, waker: &Waker) -> bool {
         let mut inner = self.inner.lock();
-        if self.rung.load(Ordering::Acquire) {
+        if self.is_rung() {
             return true;
         }
+        self.state.store(LISTENED, Ordering::Release);
         if !inner.waker.as_ref().is_some_and(|w| w.will_wake(waker)) {
             inner.waker = Some(waker.clone());
         }

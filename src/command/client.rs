@@ -4,8 +4,9 @@ use super::Command;
 use super::connection::check_name;
 use super::ctx::{Ctx, Outcome, Result};
 use super::error::Error;
+use super::tracking;
 use crate::base::num::parse_i64;
-use crate::client::{Client, ClientType, Marks, ReplyMode, Session};
+use crate::client::{Client, ClientType, Marks, ReplyMode};
 use crate::node::Pause;
 use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group, Keys};
 use std::fmt::Write;
@@ -86,12 +87,10 @@ const CLIENT: Command = Command::container(
             setname,
             sub("SETNAME", "2.6.9", Arity::exactly(3), "Names this connection.", &[Arg::string("connection-name")]),
         ),
-        Command::new(
-            caching,
-            sub("CACHING", "6.0.0", Arity::exactly(3), "Whether the next keys read are tracked.", CACHING_ARGS),
-        ),
-        Command::new(getredir, sub("GETREDIR", "6.0.0", Arity::exactly(2), "Where invalidations are sent.", &[])),
-        Command::new(trackinginfo, sub("TRACKINGINFO", "6.2.0", Arity::exactly(2), "How this connection tracks.", &[])),
+        tracking::CACHING,
+        tracking::GETREDIR,
+        tracking::TRACKING,
+        tracking::TRACKINGINFO,
         Command::new(
             unblock,
             CommandSpec {
@@ -121,7 +120,6 @@ const fn sub(
 }
 
 const ON_OFF: &[Arg] = &[Arg::one_of("enabled", &[Arg::word("on", "ON"), Arg::word("off", "OFF")])];
-const CACHING_ARGS: &[Arg] = &[Arg::one_of("mode", &[Arg::word("yes", "YES"), Arg::word("no", "NO")])];
 const REPLY_ARGS: &[Arg] =
     &[Arg::one_of("action", &[Arg::word("on", "ON"), Arg::word("off", "OFF"), Arg::word("skip", "SKIP")])];
 const SETINFO_ARGS: &[Arg] =
@@ -289,6 +287,8 @@ fn describe(ctx: &Ctx<'_, '_>, c: &Client, out: &mut String) {
     let [query, query_free] = [c.query[0].load(Relaxed), c.query[1].load(Relaxed)];
     let out_bytes = c.out_bytes.load(Relaxed) + c.mailbox.bytes();
     let [args, queued] = [c.arg_bytes[0].load(Relaxed), c.arg_bytes[1].load(Relaxed)];
+    let args =
+        if c.id == ctx.session.client.id { ctx.args.all().iter().map(|arg| arg.len() as u64).sum() } else { args };
     // Writing to a string cannot fail.
     let _ = write!(
         out,
@@ -316,27 +316,15 @@ fn describe(ctx: &Ctx<'_, '_>, c: &Client, out: &mut String) {
         0,
         (out_bytes > 0) as u8,
         out_bytes,
-        memory_of(c),
+        c.memory_bytes(),
         if out_bytes > 0 { "rw" } else { "r" },
         command,
         text(&labels.user),
-        c.redirect.load(Relaxed),
+        c.redirection(),
         c.proto.load(Relaxed),
         text(&labels.lib_name),
         text(&labels.lib_ver),
     );
-}
-
-/// Bytes that a client costs: what `tot-mem` shows and client eviction adds up.
-pub fn memory_of(c: &Client) -> u64 {
-    let own = std::mem::size_of::<Client>() + std::mem::size_of::<Session>();
-    own as u64
-        + c.query[0].load(Relaxed)
-        + c.query[1].load(Relaxed)
-        + c.arg_bytes[0].load(Relaxed)
-        + c.arg_bytes[1].load(Relaxed)
-        + c.out_bytes.load(Relaxed)
-        + c.mailbox.bytes()
 }
 
 /// The filters of CLIENT KILL.
@@ -555,29 +543,5 @@ fn unblock(ctx: &mut Ctx<'_, '_>) -> Result {
         })
     });
     ctx.reply.int(woken as i64);
-    Ok(Outcome::Done)
-}
-
-/// Client-side caching cannot be turned on yet, so no connection is in tracking mode.
-fn caching(_: &mut Ctx<'_, '_>) -> Result {
-    Err(Error::Text(
-        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
-    ))
-}
-
-fn getredir(ctx: &mut Ctx<'_, '_>) -> Result {
-    ctx.reply.int(ctx.session.client.redirect.load(Relaxed));
-    Ok(Outcome::Done)
-}
-
-fn trackinginfo(ctx: &mut Ctx<'_, '_>) -> Result {
-    ctx.reply.map(3);
-    ctx.reply.bulk(b"flags");
-    ctx.reply.set(1);
-    ctx.reply.bulk(b"off");
-    ctx.reply.bulk(b"redirect");
-    ctx.reply.int(ctx.session.client.redirect.load(Relaxed));
-    ctx.reply.bulk(b"prefixes");
-    ctx.reply.array(0);
     Ok(Outcome::Done)
 }

@@ -12,6 +12,7 @@ use crate::keyspace::digest::{self, Digest};
 use crate::keyspace::evict::lru;
 use crate::keyspace::{Deadline, Entry};
 use crate::script::Host;
+use crate::resp::reply::Proto;
 use crate::spec::{Arity, CommandSpec, Flags, Group, Keys};
 use crate::types::ValueRef;
 use crate::types::string::NewStr;
@@ -61,6 +62,7 @@ const TABLE: &[(&str, usize, usize, HostHandler, &str, &str)] = &[
     ("LISTPACK", 1, 1, listpack, "LISTPACK <key>", "Show low level info about the listpack encoding of <key>."),
     ("LOG", 1, 1, log, "LOG <message>", "Write <message> to the server log."),
     ("OBJECT", 1, 2, object, "OBJECT <key> [fast]", "Show low level info about <key> and associated value."),
+    ("PAUSE-CRON", 1, 1, pause_cron, "PAUSE-CRON <0|1>", "Stop periodic cron job processing."),
     (
         "POPULATE",
         1,
@@ -92,6 +94,14 @@ const TABLE: &[(&str, usize, usize, HostHandler, &str, &str)] = &[
         reload,
         "RELOAD [option ...]",
         "Save the keyspace in memory as an RDB file would hold it, empty it and load\nit again. Valid <option> values:\n* MERGE: conflicting keys will be loaded from the image over what is there.\n* NOFLUSH: the existing keys will not be removed before loading.\n* NOSAVE: the image of the last RELOAD is loaded.",
+    ),
+    (
+        "REPLYBUFFER",
+        2,
+        2,
+        reply_buffer,
+        "REPLYBUFFER RESIZING <0|1>",
+        "Reply buffers belong to workers and not to clients here: there is none to be\nresized, on or off.",
     ),
     (
         "SET-ACTIVE-EXPIRE",
@@ -296,15 +306,17 @@ fn protocol(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
             }
         }
         b"attrib" => {
-            if reply.proto() == crate::resp::reply::Proto::Resp2 {
-                return Err(Error::Text("ERR RESP2 does not exist for this type"));
+            if reply.proto() == Proto::Resp3 {
+                reply.attribute(1);
+                reply.bulk(b"key-popularity");
+                reply.array(2);
+                reply.bulk(b"key:123");
+                reply.int(90);
             }
-            reply.attribute(1);
-            reply.bulk(b"key-popularity");
-            reply.array(2);
-            reply.bulk(b"key:123");
-            reply.int(90);
             reply.bulk(b"Some real reply following the attribute");
+        }
+        b"push" if reply.proto() == Proto::Resp2 => {
+            return Err(Error::Text("ERR RESP2 is not supported by this command"));
         }
         b"push" => {
             reply.push(2);
@@ -321,6 +333,20 @@ fn protocol(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
             ));
         }
     }
+    Ok(Outcome::Done)
+}
+
+fn pause_cron(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+    ctx.node.cron_paused.store(parse_i64(&ctx.args[2]).unwrap_or(0) != 0, Relaxed);
+    ctx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn reply_buffer(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+    if !ctx.args.is(2, "RESIZING") {
+        return Err(Error::Text("ERR Only RESIZING is known: clients have no reply buffers of their own here"));
+    }
+    ctx.reply.ok();
     Ok(Outcome::Done)
 }
 

@@ -193,7 +193,7 @@ impl Overview {
             (0..keyspace.shard_count()).for_each(|shard| add(&keyspace.lock(shard)));
         }
         let buffers = |client: &Client| match client.client_type() {
-            ClientType::Normal | ClientType::Pubsub => client.query[1].load(Relaxed) + client.out_bytes.load(Relaxed),
+            ClientType::Normal | ClientType::Pubsub => client.memory_bytes(),
             _ => 0,
         };
         let board = &ctx.node.board;

@@ -39,6 +39,7 @@ pub mod string;
 pub mod string_compare;
 mod string_condition;
 pub mod string_options;
+mod tracking;
 pub mod txn;
 pub mod zset;
 

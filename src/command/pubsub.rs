@@ -239,6 +239,7 @@ fn confirm(ctx: &mut Ctx<'_, '_>, kind: Kind, word: &[u8], name: Option<&[u8]>) 
         Kind::Shard => session.subscribed[2].len(),
         Kind::Channel | Kind::Pattern => session.subscription_count(),
     };
+    ctx.session.pushed = true;
     ctx.reply.push(3);
     ctx.reply.bulk(word);
     match name {
@@ -252,6 +253,7 @@ fn subscribe_to(ctx: &mut Ctx<'_, '_>, kind: Kind) -> Result {
     for name in ctx.args.rest(1) {
         if ctx.session.subscribed[kind as usize].insert(name.to_vec()) {
             let (pubsub, client) = (&ctx.node.pubsub, &ctx.session.client);
+            client.keep(name.len());
             match kind {
                 Kind::Channel => pubsub.channels.subscribe(name, client),
                 Kind::Pattern => pubsub.patterns.subscribe(name, client),
@@ -272,6 +274,7 @@ fn unsubscribe_from(ctx: &mut Ctx<'_, '_>, kind: Kind) -> Result {
     for name in &names {
         if ctx.session.subscribed[kind as usize].remove(*name) {
             let (pubsub, id) = (&ctx.node.pubsub, ctx.session.client.id);
+            ctx.session.client.let_go(name.len());
             match kind {
                 Kind::Channel => pubsub.channels.unsubscribe(name, id),
                 Kind::Pattern => pubsub.patterns.unsubscribe(name, id),

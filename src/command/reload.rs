@@ -51,7 +51,6 @@ pub(super) fn reload(ctx: &mut Ctx<'_, '_>, host: &mut Host) -> Result {
     if options.flush {
         ctx.txn.flush(0..ctx.node.keyspace.databases(), false);
         drop(host.flush_functions());
-        ctx.node.pubsub.tracking.invalidate_all();
     }
     ctx.log_nothing();
     let failed = Error::Text("ERR Error trying to load the RDB dump, check server logs");

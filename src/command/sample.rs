@@ -159,6 +159,9 @@ pub(super) fn reply_random<'a, C: Ranked>(
         Amount::Repeated(count) => {
             reply.array(width * count);
             for _ in 0..count {
+                if reply.is_too_long() {
+                    return;
+                }
                 collection.element(rng.index(len)).into_iter().for_each(|element| each(reply, element));
             }
         }

@@ -407,7 +407,6 @@ fn flush(ctx: &mut Ctx<'_, '_>, dbs: Range<usize>, wait: bool, name: &[u8]) -> R
     let may_wait = ctx.may_block();
     let removed = ctx.txn.flush(dbs, !wait || may_wait);
     ctx.txn.count_dirty(1);
-    flushed_all(ctx);
     ctx.log_as(&[name]);
     if wait && may_wait && removed > 0 {
         return Ok(Outcome::Block(Block { until_freed: true, ..Block::new(Vec::new(), None, TimeoutReply::Ok) }));
@@ -422,11 +421,6 @@ fn flushdb(ctx: &mut Ctx<'_, '_>) -> Result {
     flush(ctx, db..db + 1, wait, b"FLUSHDB")
 }
 
-/// Client-side caches forget everything.
-fn flushed_all(ctx: &Ctx<'_, '_>) {
-    ctx.node.pubsub.tracking.invalidate_all();
-}
-
 fn swapdb(ctx: &mut Ctx<'_, '_>) -> Result {
     let index = |i: usize| parse_i64(ctx.args.at(i)).filter(|n| i32::try_from(*n).is_ok());
     let a = index(1).ok_or(Error::Text("ERR invalid first DB index"))?;
@@ -435,7 +429,6 @@ fn swapdb(ctx: &mut Ctx<'_, '_>) -> Result {
     let (a, b) = (within(a).ok_or(Error::DbIndex)?, within(b).ok_or(Error::DbIndex)?);
     if a != b {
         ctx.txn.swap(a, b);
-        ctx.node.pubsub.tracking.invalidate_all();
     } else {
         ctx.txn.count_dirty(1);
     }

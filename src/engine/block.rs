@@ -18,6 +18,7 @@ use crate::keyspace::waiters::Ticket;
 use crate::resp::reply::{Proto, Reply};
 use crate::types::Kind;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What a parked client waits with.
 pub struct Parked {
@@ -29,6 +30,11 @@ pub struct Parked {
     pub deadline_ms: Option<u64>,
     /// What it answers then.
     pub timeout_reply: Vec<u8>,
+    /// How long it ran before it parked, in nanoseconds.
+    pub(super) nanos: u64,
+    command: u16,
+    /// The request, for the slow log.
+    argv: Vec<Vec<u8>>,
     db: u32,
     keys: Vec<Vec<u8>>,
 }
@@ -68,6 +74,7 @@ impl Engine {
     ) -> Parked {
         let sleep = Arc::new(Sleep::default());
         let timeout_reply = timeout_bytes(&block, session.proto);
+        let request: Vec<Vec<u8>> = argv.all().iter().map(|a| a.to_vec()).collect();
         let sleeper = Sleeper {
             client: session.client.clone(),
             user: session.user.clone(),
@@ -76,7 +83,7 @@ impl Engine {
             proto: session.proto,
             command: known.index,
             kind: block.kind,
-            argv: block.argv.unwrap_or_else(|| argv.all().iter().map(|a| a.to_vec()).collect()),
+            argv: block.argv.unwrap_or_else(|| request.clone()),
         };
         let ticket = Ticket::new(Box::new(sleeper), block.on_gone);
         for key in &block.keys {
@@ -94,13 +101,29 @@ impl Engine {
             });
         }
         session.client.marks.set(Marks::BLOCKED, true);
+        session.client.arg_bytes[0].store(request.iter().map(|arg| arg.len() as u64).sum(), Relaxed);
         *session.client.sleeping.lock() = Some(sleep.clone());
-        Parked { sleep, ticket, deadline_ms: block.deadline_ms, timeout_reply, db: session.db as u32, keys: block.keys }
+        Parked {
+            sleep,
+            ticket,
+            deadline_ms: block.deadline_ms,
+            timeout_reply,
+            nanos: 0,
+            command: known.index,
+            argv: request,
+            db: session.db as u32,
+            keys: block.keys,
+        }
     }
 
-    /// The client no longer waits: served, timed out, unblocked or gone.
-    pub fn unpark(&self, client: &Client, parked: &Parked) {
+    /// The client no longer waits: served, timed out, unblocked or gone. Its command counts now.
+    pub fn unpark(&self, session: &Session, parked: &Parked) {
+        let client = &session.client;
+        let failed = parked.sleep.failed.load(Relaxed);
+        let argv: Vec<&[u8]> = parked.argv.iter().map(Vec::as_slice).collect();
+        self.account_spent(session, self.commands.get(parked.command), &argv, failed, parked.nanos);
         client.marks.set(Marks::BLOCKED, false);
+        client.arg_bytes[0].store(0, Relaxed);
         *client.sleeping.lock() = None;
         let now_ms = self.node.clock.now_ms();
         for key in &parked.keys {
@@ -190,17 +213,18 @@ impl Engine {
         session.db = sleeper.db;
         session.proto = sleeper.proto;
         let mut reply = Reply::new(sleeper.proto);
-        let mut unit = Unit::default();
+        let mut unit = Unit::of(&sleeper.client);
         if !ticket.begin() {
             return Served::No;
         }
         // An error ends the wait, too: another of its keys may be of a type that it cannot use.
-        let (outcome, _) =
+        let (outcome, failed) =
             self.call(txn, None, &mut session, known, Argv::new(&slices), &mut reply, Origin::Served, &mut unit);
         if matches!(outcome, Outcome::Block(_)) {
             ticket.release();
             return Served::No;
         }
+        sleeper.sleep.failed.store(failed, Relaxed);
         *sleeper.sleep.reply.lock() = Some(reply.take());
         ticket.finish();
         sleeper.client.mailbox.ring();

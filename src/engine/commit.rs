@@ -4,21 +4,29 @@
 //! keys are handed back to be served.
 
 use super::Engine;
+use crate::client::Client;
 use crate::command::Known;
 use crate::command::args::Argv;
 use crate::command::ctx::Rewrite;
 use crate::effect::Effect;
-use crate::keyspace::change::{Event, Gone, Why};
+use crate::keyspace::change::{Event, Gone, Modified, Why};
 use crate::keyspace::{Changes, Class, Txn};
+use crate::pubsub::tracking::Changed;
 use crate::spec::Propagate;
 
 /// The effects of one unit, in order.
 #[derive(Debug, Default)]
 pub struct Unit {
     effects: Vec<Effect>,
+    /// The id of the client whose unit it is; 0 for nobody's.
+    by: u64,
 }
 
 impl Unit {
+    /// A unit of this client.
+    pub(super) fn of(client: &Client) -> Unit {
+        Unit { by: client.id, ..Unit::default() }
+    }
     /// Adds what one command did.
     pub(super) fn add(&mut self, txn: &Txn<'_>, known: &Known, argv: Argv<'_>, rewrite: Rewrite, changed: bool) {
         match rewrite {
@@ -55,7 +63,7 @@ impl Engine {
         self.publish_changes(txn.is_logged(), *changes.unwrap_or_default(), unit)
     }
 
-    fn publish_changes(&self, logged: bool, changes: Changes, unit: Unit) -> Ready {
+    fn publish_changes(&self, logged: bool, mut changes: Changes, unit: Unit) -> Ready {
         if logged {
             let mut effects: Vec<Effect> = changes.gone.iter().map(effect_of).collect();
             effects.extend(unit.effects);
@@ -67,10 +75,30 @@ impl Engine {
         for event in &changes.events {
             self.publish_event(notify, event);
         }
-        for (_, key) in &changes.modified {
-            self.node.pubsub.tracking.invalidate(key);
+        if changes.flushed || !changes.modified.is_empty() {
+            self.invalidate(&mut changes, unit.by);
         }
         changes.ready
+    }
+
+    /// Tells those who may have cached what changed.
+    #[cold]
+    fn invalidate(&self, changes: &mut Changes, by: u64) {
+        let (tracking, clients) = (&self.node.pubsub.tracking, &self.node.clients);
+        self.invalidate_read(&mut changes.modified, by);
+        let changed: Vec<Changed<'_>> = changes.modified.iter().map(|modified| changed(modified, by)).collect();
+        tracking.broadcast(&changed, clients);
+        if changes.flushed {
+            tracking.invalidate_all(clients);
+        }
+    }
+
+    /// Tells those who have read what changed, if they have not been told yet.
+    pub(super) fn invalidate_read(&self, modified: &mut [Modified], by: u64) {
+        for modified in modified.iter_mut().filter(|modified| !modified.told) {
+            modified.told = true;
+            self.node.pubsub.tracking.invalidate(changed(modified, by), &self.node.clients);
+        }
     }
 
     fn publish_event(&self, notify: Class, event: &Event) {
@@ -89,6 +117,11 @@ impl Engine {
             self.node.pubsub.publish(&channel("keyevent", event.name.as_bytes()), &event.key);
         }
     }
+}
+
+/// What client-side caches hear of a key that a unit of this client changed.
+fn changed(modified: &Modified, by: u64) -> Changed<'_> {
+    Changed { key: &modified.key, by: if modified.by_command { by } else { 0 } }
 }
 
 fn effect_of(gone: &Gone) -> Effect {

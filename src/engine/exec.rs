@@ -30,10 +30,10 @@ impl Engine {
         };
         self.feed_monitors(session, known, argv.all());
         self.prepare(&mut txn, session, known);
-        let mut unit = Unit::default();
+        let mut unit = Unit::of(&session.client);
         let host = token.as_deref_mut();
         let (outcome, failed) = self.call(&mut txn, host, session, known, argv, reply, Origin::Client, &mut unit);
-        let flow = match outcome {
+        let mut flow = match outcome {
             Outcome::Done => Flow::Next,
             Outcome::Sleep(ms) => Flow::Sleep(ms),
             Outcome::Shutdown => Flow::Shutdown,
@@ -44,7 +44,11 @@ impl Engine {
         if !ready.is_empty() {
             self.serve_ready(ready);
         }
-        self.account(session, known, argv.all(), failed);
+        match &mut flow {
+            // It counts when it no longer waits.
+            Flow::Blocked(parked) => parked.nanos = self.spent(session),
+            _ => self.account(session, known, argv.all(), failed),
+        }
         flow
     }
 
@@ -115,6 +119,9 @@ impl Engine {
             _ => Err(Error::Text("ERR This command is not allowed here")),
         };
         let rewrite = std::mem::take(&mut ctx.rewrite);
+        if session.client.marks.any(Marks::TRACKING) && known.command.spec.flags.has(Flags::READONLY) {
+            self.remember_reads(txn, session, known, argv);
+        }
         // A handler may have looked at another database (MOVE, COPY); its request belongs to its own.
         txn.select(db);
         if txn.is_logged() {
@@ -134,13 +141,43 @@ impl Engine {
         }
     }
 
-    /// Counts one call, which began at the session's moment: statistics, slow log, latency monitor. The next one begins
-    /// now.
-    pub(super) fn account(&self, session: &mut Session, known: &Known, argv: &[&[u8]], failed: bool) {
-        let node = &self.node;
-        let now_ns = node.clock.monotonic_ns();
+    /// Remembers what a client that tracks has read. The shards of the keys are held.
+    #[cold]
+    fn remember_reads(&self, txn: &mut Txn<'_>, session: &Session, known: &Known, argv: Argv<'_>) {
+        let marks = &session.client.marks;
+        let caching = marks.any(Marks::TRACKING_CACHING);
+        let (optin, optout) = (marks.any(Marks::TRACKING_OPTIN), marks.any(Marks::TRACKING_OPTOUT));
+        if marks.any(Marks::TRACKING_BCAST) || (optin && !caching) || (optout && caching) {
+            return;
+        }
+        // What this unit has changed before is no change of what is read now.
+        self.invalidate_read(txn.modified_mut(), session.client.id);
+        let found = known.command.spec.keys.find(argv.all()).unwrap_or_default();
+        for (at, _) in found.iter().filter(|(_, access)| !access.is_channel()) {
+            self.node.pubsub.tracking.remember(argv.at(*at), session.client.id);
+        }
+    }
+
+    /// Nanoseconds since the session's moment; the next call begins now.
+    fn spent(&self, session: &mut Session) -> u64 {
+        let now_ns = self.node.clock.monotonic_ns();
         let nanos = now_ns.saturating_sub(session.moment.ns);
         session.moment = session.moment.at(now_ns);
+        nanos
+    }
+
+    /// Counts one call, which began at the session's moment: statistics, slow log, latency monitor. The next one begins
+    /// now.
+    #[inline]
+    pub(super) fn account(&self, session: &mut Session, known: &Known, argv: &[&[u8]], failed: bool) {
+        let nanos = self.spent(session);
+        self.account_spent(session, known, argv, failed, nanos);
+    }
+
+    /// Counts one call that took so long.
+    #[inline]
+    pub(super) fn account_spent(&self, session: &Session, known: &Known, argv: &[&[u8]], failed: bool, nanos: u64) {
+        let node = &self.node;
         let worker = node.stats.worker(session.client.worker);
         worker.commands.add(1);
         worker.command_max.raise(nanos);

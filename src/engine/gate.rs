@@ -8,6 +8,7 @@ use crate::command::{EngineOp, Known, Run};
 use crate::resp::reply::Proto;
 use crate::spec::Flags;
 use smallvec::SmallVec;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What the gate says.
 pub enum Verdict {
@@ -47,6 +48,9 @@ impl Engine {
             if session.no_room && self.needs_room(session, known, argv) {
                 return Verdict::Refuse(Error::OutOfMemory);
             }
+        }
+        if self.node.keyspace.interest.tracking.load(Relaxed) {
+            self.limit_tracking();
         }
         if session.proto == Proto::Resp2 && session.is_subscriber() && !allowed_to_subscribers(known) {
             return Verdict::Refuse(Error::owned(format!(
@@ -95,11 +99,7 @@ impl Engine {
 
     /// CLIENT PAUSE. Inside MULTI only EXEC waits.
     fn paused(&self, session: &Session, known: &Known, argv: Argv<'_>) -> Verdict {
-        use std::sync::atomic::Ordering::Relaxed;
         if self.node.generation.load(Relaxed) == 0 || (session.multi.is_some() && !is_exec(known)) {
-            return Verdict::Pass;
-        }
-        if matches!(&*known.name, "client|unpause" | "client|pause") {
             return Verdict::Pass;
         }
         let writes = self.may_write(session, known, argv);

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::commit::Unit;
+use crate::client::Client;
 use crate::keyspace::Txn;
 use crate::keyspace::evict;
 use crate::keyspace::memory::counted_bytes;
@@ -108,6 +109,36 @@ impl Engine {
         }
         self.serve_ready(ready);
         true
+    }
+
+    /// Counts what a client holds at the end of its turn, and evicts clients when all of them hold too much.
+    #[inline]
+    pub fn count_client(&self, client: &Client) {
+        if self.node.client_memory.is_limited() && self.node.client_memory.count(client) {
+            self.evict_clients();
+        }
+    }
+
+    /// Counts what all clients hold, and evicts when it is too much.
+    pub fn limit_clients(&self) {
+        if self.node.client_memory.is_limited() {
+            self.node.client_memory.count_all(&self.node.clients);
+            self.evict_clients();
+        }
+    }
+
+    #[cold]
+    fn evict_clients(&self) {
+        for client in self.node.client_memory.evict(&self.node.clients) {
+            self.node.stats.evicted_clients.fetch_add(1, Relaxed);
+            tracing::info!("Evicting client: id={} addr={} fd={}", client.id, client.addr, client.fd);
+        }
+    }
+
+    /// Keeps the table of client-side caches within `tracking-table-max-keys`.
+    pub fn limit_tracking(&self) {
+        let keys_max = self.node.config.tracking_table_max_keys.size() as usize;
+        self.node.pubsub.tracking.evict(keys_max, &self.node.clients);
     }
 
     /// Tells the access clock how many keys there are.

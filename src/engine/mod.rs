@@ -22,7 +22,7 @@ use crate::command::args::Argv;
 use crate::command::error::Error;
 use crate::command::{CommandTable, EngineOp, Known, Run};
 use crate::node::Node;
-use crate::resp::reply::Reply;
+use crate::resp::reply::{Mark, Reply};
 use block::Parked;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -53,23 +53,42 @@ pub enum Flow {
 impl Engine {
     /// Runs one request of a client.
     pub fn execute(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply) -> Flow {
-        let mark = reply.mark();
-        let flow = self.execute_inner(session, argv, reply);
+        let mut mark = reply.mark();
+        let flow = self.execute_inner(session, argv, reply, &mut mark);
+        if session.client.marks.any(Marks::TRACKING_CACHING) && !matches!(flow, Flow::Postponed(_)) {
+            self.end_caching(session, argv);
+        }
         if session.reply_mode != ReplyMode::On {
-            match session.reply_mode {
-                ReplyMode::Off => reply.truncate(mark),
-                ReplyMode::Skip => {
-                    reply.truncate(mark);
-                    session.reply_mode = ReplyMode::On;
-                }
-                ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skip,
-                ReplyMode::On => {}
-            }
+            self.silence(session, reply, mark);
         }
         if session.closing { Flow::Close } else { flow }
     }
 
-    fn execute_inner(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply) -> Flow {
+    /// CLIENT REPLY OFF and SKIP: the reply is taken back, unless it is a push.
+    #[cold]
+    fn silence(&self, session: &mut Session, reply: &mut Reply, mark: Mark) {
+        let keeps = std::mem::take(&mut session.pushed);
+        if session.reply_mode != ReplyMode::SkipNext && !keeps {
+            reply.truncate(mark);
+        }
+        session.reply_mode = match session.reply_mode {
+            ReplyMode::SkipNext => ReplyMode::Skip,
+            ReplyMode::Skip => ReplyMode::On,
+            mode => mode,
+        };
+    }
+
+    /// CLIENT CACHING is for the next command that is not CLIENT, or the next transaction.
+    #[cold]
+    fn end_caching(&self, session: &Session, argv: Argv<'_>) {
+        let is_client = self.commands.find(argv.at(0)).is_some_and(|known| known.command.spec.name == "CLIENT");
+        if session.multi.is_none() && !is_client {
+            session.client.marks.set(Marks::TRACKING_CACHING, false);
+        }
+    }
+
+    /// Runs a request; `mark` is where its reply begins, behind the messages that came before it.
+    fn execute_inner(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply, mark: &mut Mark) -> Flow {
         let known = match self.resolve(session, argv) {
             Ok(known) => known,
             Err(error) => {
@@ -88,6 +107,10 @@ impl Engine {
             gate::Verdict::Wait(until_ms) => return Flow::Postponed(until_ms),
         }
         let client = &session.client;
+        if client.mailbox.is_rung() {
+            client.mailbox.take_into(reply);
+            *mark = reply.mark();
+        }
         client.last_command.store(known.index, Relaxed);
         client.totals[2].store(client.totals[2].load(Relaxed) + 1, Relaxed);
         if session.multi.is_some() && !multi::runs_inside(known) {
@@ -180,7 +203,7 @@ impl Engine {
     /// Writes an error reply and counts it.
     pub fn error(&self, session: &Session, error: &Error, reply: &mut Reply) {
         let wire = error.wire();
-        self.node.stats.count_error(session.client.worker, &wire);
+        self.node.count_error(session.client.worker, &wire);
         reply.error(&wire);
     }
 
@@ -193,6 +216,8 @@ impl Engine {
             self.node.forget_monitor(client.id);
         }
         self.node.clients.remove(client.id);
+        self.node.client_memory.forget(client);
+        self.node.disable_tracking(session);
     }
 
     /// Ends all subscriptions of a session, silently.
@@ -200,6 +225,7 @@ impl Engine {
         let pubsub = &self.node.pubsub;
         let id = session.client.id;
         let [channels, patterns, shard] = std::mem::take(&mut session.subscribed);
+        [&channels, &patterns, &shard].into_iter().flatten().for_each(|name| session.client.let_go(name.len()));
         channels.iter().for_each(|c| pubsub.channels.unsubscribe(c, id));
         patterns.iter().for_each(|p| pubsub.patterns.unsubscribe(p, id));
         shard.iter().for_each(|c| pubsub.shard_channels.unsubscribe(c, id));

@@ -7,7 +7,7 @@
 use super::commit::Unit;
 use super::exec::reply_timeout;
 use super::{Engine, gate};
-use crate::client::{Marks, Multi, ReplyMode, Session, Tracking};
+use crate::client::{Marks, Multi, ReplyMode, Session};
 use crate::command::args::Argv;
 use crate::command::ctx::{Origin, Outcome};
 use crate::command::error::Error;
@@ -71,6 +71,7 @@ impl Engine {
         let now_ms = self.node.clock.now_ms();
         for (db, key) in std::mem::take(&mut session.watched) {
             let hash = crate::base::hash::key_hash(&key);
+            session.client.let_go(key.len());
             Txn::one(&self.node.keyspace, db as usize, now_ms, hash).unwatch(db, &key, &dirty);
         }
         session.client.watching.store(0, Relaxed);
@@ -89,13 +90,10 @@ impl Engine {
             }
             let hash = crate::base::hash::key_hash(key);
             let mut txn = Txn::one(&self.node.keyspace, session.db, now_ms, hash);
-            if txn.watch(key, &dirty) {
-                // Already expired: it goes now, so that its going is no change seen by EXEC.
-                txn.expire(key);
-                dirty.store(session.is_dirty() && session.watched.is_empty(), Relaxed);
-            }
+            txn.watch(key, &dirty);
             let ready = self.commit(txn, Unit::default());
             self.serve_ready(ready);
+            session.client.keep(key.len());
             session.watched.push(at);
         }
         session.client.watching.store(session.watched.len() as u32, Relaxed);
@@ -115,18 +113,8 @@ impl Engine {
         if client.marks.any(Marks::MONITOR) {
             self.node.forget_monitor(client.id);
         }
-        self.node.pubsub.tracking.disable(&client);
-        *session.tracking = Tracking::default();
-        client.marks.set(
-            Marks::MONITOR
-                | Marks::TRACKING
-                | Marks::TRACKING_BROKEN
-                | Marks::TRACKING_BCAST
-                | Marks::NO_EVICT
-                | Marks::NO_TOUCH,
-            false,
-        );
-        client.redirect.store(-1, Relaxed);
+        self.node.disable_tracking(session);
+        client.marks.set(Marks::MONITOR | Marks::NO_EVICT | Marks::NO_TOUCH, false);
         client.labels.write().name.clear();
         session.select(0);
         session.set_proto(Proto::Resp2);
@@ -161,7 +149,7 @@ impl Engine {
             reply.null_array();
             return;
         }
-        let mut unit = Unit::default();
+        let mut unit = Unit::of(&session.client);
         reply.array(multi.queue.len());
         for ((_, argv), known) in multi.queue.iter().zip(&knowns) {
             self.exec_one(&mut txn, token.as_deref_mut(), session, known, argv, reply, &mut unit);

@@ -19,6 +19,8 @@ impl Engine {
         namespace.set_lfu_log_factor(config.lfu_log_factor.get() as u32);
         namespace.set_lfu_decay_minutes(config.lfu_decay_time.get() as u32);
         self.follow_keys();
+        self.node.client_memory.set_limit(config.maxmemory_clients.get(), config.maxmemory.size());
+        self.limit_clients();
         self.node.keyspace.interest.notify.store(config.notify_keyspace_events.bits(), Relaxed);
         self.node.acl.require_password(&config.requirepass.get());
     }

@@ -77,13 +77,26 @@ pub enum Why {
     Fields(Vec<Vec<u8>>),
 }
 
+/// A key that changed, in whatever database: client-side caches know none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Modified {
+    /// The key.
+    pub key: Box<[u8]>,
+    /// A command changed it; otherwise it expired or was evicted.
+    pub by_command: bool,
+    /// Those who had read it have been told already, before somebody read it again in the same unit.
+    pub told: bool,
+}
+
 /// Everything a transaction leaves behind for `engine::commit`.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Events, in order; recorded only for the classes that somebody listens to.
     pub events: Vec<Event>,
     /// Keys changed, for client-side caching; recorded only while somebody tracks.
-    pub modified: Vec<(u32, Box<[u8]>)>,
+    pub modified: Vec<Modified>,
+    /// A database was emptied, for client-side caching; recorded only while somebody tracks.
+    pub flushed: bool,
     /// Keys that expired or were evicted, for the log; recorded only while somebody reads the log.
     pub gone: Vec<Gone>,
     /// Keys that somebody waits for and that changed.

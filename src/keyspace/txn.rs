@@ -10,7 +10,7 @@
 //! themselves: the old value goes to a running cut, deadlines enter the wheel, watchers are marked, waiters are noted,
 //! events are recorded, and a collection that became empty is removed.
 
-use super::change::{Changes, Class, Event, Gone, Why};
+use super::change::{Changes, Class, Event, Gone, Modified, Why};
 use super::entry::Entry;
 use super::evict;
 use super::shard::Shard;
@@ -144,7 +144,6 @@ pub struct Txn<'k> {
     db: usize,
     now_ms: u64,
     notify: Class,
-    tracking: bool,
     log: bool,
     /// Reads leave no trace: no access clock.
     pub no_touch: bool,
@@ -171,7 +170,6 @@ impl<'k> Txn<'k> {
             db,
             now_ms,
             notify: Class(interest.notify.load(Relaxed)),
-            tracking: interest.tracking.load(Relaxed),
             log: interest.log.load(Relaxed),
             no_touch: false,
             no_stats: false,
@@ -502,7 +500,7 @@ impl<'k> Txn<'k> {
         self.shard_mut(hash).counters.expired += 1;
         self.keyspace.discard(entry);
         self.gone(key, Why::Expired);
-        self.mark(key, hash);
+        self.mark(key, hash, false);
         self.event(Class::EXPIRED, "expired", key);
     }
 
@@ -515,7 +513,7 @@ impl<'k> Txn<'k> {
         self.shard_mut(hash).counters.evicted += 1;
         self.keyspace.namespace.evicted.fetch_add(1, Relaxed);
         self.gone(key, Why::Evicted);
-        self.mark(key, hash);
+        self.mark(key, hash, false);
         self.event(Class::EVICTED, "evicted", key);
         Some(entry)
     }
@@ -527,8 +525,9 @@ impl<'k> Txn<'k> {
         }
     }
 
-    /// Marks the key as changed: watchers, waiters, client-side caches. No event and no count.
-    fn mark(&mut self, key: &[u8], hash: u64) {
+    /// Marks the key as changed, by a command or by itself: watchers, waiters, client-side caches. No event and no
+    /// count.
+    fn mark(&mut self, key: &[u8], hash: u64, by_command: bool) {
         let db = self.db as u32;
         let shard = &*self.held[self.slot(hash)].1;
         if !shard.watch.is_empty() {
@@ -540,8 +539,9 @@ impl<'k> Txn<'k> {
                 ready.push((db, key.into()));
             }
         }
-        if self.tracking {
-            self.changes.get_or_insert_default().modified.push((db, key.into()));
+        // Looked at here, with the shard held, and not when the transaction began: shards may have been added since.
+        if self.keyspace.interest.tracking.load(Relaxed) {
+            self.changes.get_or_insert_default().modified.push(Modified { key: key.into(), by_command, told: false });
         }
     }
 
@@ -561,7 +561,7 @@ impl<'k> Txn<'k> {
     /// The key was changed by a write of this type: mark it and count `places` changes.
     fn changed(&mut self, key: &[u8], hash: u64, places: u64) {
         self.dirty += places;
-        self.mark(key, hash);
+        self.mark(key, hash, true);
     }
 
     /// Sets a key to a string, whatever it held. The event is the caller's to say.
@@ -716,7 +716,7 @@ impl<'k> Txn<'k> {
     fn settle_note<T: Typed>(&mut self, key: &[u8], hash: u64, note: Note) {
         self.dirty += if note.uncounted { 0 } else { note.dirty };
         if !note.hidden {
-            self.mark(key, hash);
+            self.mark(key, hash, true);
         }
         for (class, name) in note.events {
             self.event(class.unwrap_or(T::CLASS), name, key);
@@ -867,14 +867,11 @@ impl<'k> Txn<'k> {
 
     // ---- WATCH and blocking ----
 
-    /// Watches a key; true when it is there but already expired, which must not count as a later change.
-    pub fn watch(&mut self, key: &[u8], dirty: &super::watch::Dirty) -> bool {
-        let hash = self.hash(key);
-        let (db, now_ms) = (self.db, self.now_ms);
-        let shard = self.shard_mut(hash);
-        shard.watch.add(db as u32, key, dirty);
-        let entry = shard.dbs[db].table.get(hash, key);
-        entry.and_then(Entry::expiry).is_some_and(|at| at <= now_ms)
+    /// Watches a key. One that is already expired goes first: its going is no change that this watcher sees.
+    pub fn watch(&mut self, key: &[u8], dirty: &super::watch::Dirty) {
+        let hash = self.settle(key);
+        let db = self.db as u32;
+        self.shard_mut(hash).watch.add(db, key, dirty);
     }
     /// Stops watching a key.
     pub fn unwatch(&mut self, db: u32, key: &[u8], dirty: &super::watch::Dirty) {
@@ -885,6 +882,10 @@ impl<'k> Txn<'k> {
         let hash = self.hash(key);
         let entry = self.shard(hash).dbs[db as usize].table.get(hash, key);
         entry.and_then(Entry::expiry).is_some_and(|at| at <= self.now_ms)
+    }
+    /// The keys changed so far that client-side caches have to hear of.
+    pub fn modified_mut(&mut self) -> &mut [Modified] {
+        self.changes.as_mut().map_or(&mut [], |changes| &mut changes.modified)
     }
     /// The waiters of the key's shard.
     pub fn waiters_of(&mut self, key: &[u8]) -> &mut super::waiters::WaiterMap {
@@ -897,6 +898,9 @@ impl<'k> Txn<'k> {
     /// `counted` says whether the keys count as freed lazily.
     pub fn flush(&mut self, dbs: std::ops::Range<usize>, counted: bool) -> usize {
         debug_assert!(self.holds_all());
+        if self.keyspace.interest.tracking.load(Relaxed) {
+            self.changes.get_or_insert_default().flushed = true;
+        }
         let now_ms = self.now_ms;
         let mut removed = 0;
         for slot in 0..self.held.len() {

@@ -64,6 +64,8 @@ pub struct Reply {
     shared_sent: usize,
     /// Bytes in `shared` not sent yet.
     shared_bytes: usize,
+    /// See [`Reply::set_limit`].
+    limit: usize,
 }
 
 impl Reply {
@@ -319,6 +321,17 @@ impl Reply {
     #[inline]
     pub fn len(&self) -> usize {
         self.own.len() - self.sent + self.shared_bytes
+    }
+
+    /// From how many bytes on the client will be closed for it; 0: never.
+    pub fn set_limit(&mut self, bytes: usize) {
+        self.limit = bytes;
+    }
+
+    /// Whether whoever waits for this reply will be closed for its size: there is no use in going on with it.
+    #[inline]
+    pub fn is_too_long(&self) -> bool {
+        self.limit != 0 && self.len() > self.limit
     }
 
     /// Is nothing left to send?

@@ -30,6 +30,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Requests parsed, prefetched and run together.
 const BATCH_MAX: usize = 64;
+/// Bytes of replies that count for no output limit: as many as Redis keeps in a fixed buffer of each client.
+const FREE_BYTES: usize = 16 * 1024;
 /// Bytes read at once.
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// A reply buffer that grew beyond this is given back after the turn.
@@ -67,8 +69,6 @@ pub struct Conn<S> {
     pending: Vec<u8>,
     /// What is pending is a request that was set aside until other connections have been read.
     set_aside: bool,
-    /// The task's waker is in the mailbox.
-    listens: bool,
     big: Option<Big>,
     /// Replies that the socket did not take yet.
     unsent: Reply,
@@ -81,6 +81,7 @@ pub struct Conn<S> {
 /// What woke a waiting connection.
 enum Woke {
     Rung,
+    Served,
     Input(Turn),
     Time,
 }
@@ -96,7 +97,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             parser: Parser::default(),
             pending: Vec::new(),
             set_aside: false,
-            listens: false,
             big: None,
             unsent: Reply::default(),
             postponed: None,
@@ -125,10 +125,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 break;
             }
         }
+        // It is gone from all registries before its last reply leaves: whoever has read that finds it nowhere.
+        self.engine.close(&mut self.session);
         if !self.session.client.marks.any(Marks::KILLED) {
             self.flush().await;
         }
-        self.engine.close(&mut self.session);
         stop
     }
 
@@ -163,8 +164,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         {
             return Poll::Ready(Turn::Close);
         }
-        let turn = ready!(self.poll_input(cx));
-        if let Poll::Ready(false) = self.poll_write(cx) {
+        let turn = match self.poll_input(cx) {
+            Poll::Ready(turn) => turn,
+            Poll::Pending => {
+                self.note_memory();
+                return if self.session.client.marks.any(Marks::KILLED) {
+                    Poll::Ready(Turn::Close)
+                } else {
+                    Poll::Pending
+                };
+            }
+        };
+        let written = self.poll_write(cx);
+        self.note_memory();
+        if let Poll::Ready(false) = written {
             return Poll::Ready(Turn::Close);
         }
         Poll::Ready(turn)
@@ -172,22 +185,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
 
     /// Whether the bell has rung; if not, the task is woken when it does. A waker stays in the mailbox until it rings, so
     /// most turns need not look.
-    fn is_rung(&mut self, cx: &Context<'_>) -> bool {
+    fn is_rung(&self, cx: &Context<'_>) -> bool {
         let mailbox = &self.session.client.mailbox;
-        if self.listens && !mailbox.is_rung() {
-            return false;
-        }
-        self.listens = !mailbox.listen(cx.waker());
-        !self.listens
+        !mailbox.is_quiet() && mailbox.listen(cx.waker())
+    }
+
+    /// Tells others what it holds; evicts whoever holds too much, which may be itself.
+    fn note_memory(&self) {
+        let client = &self.session.client;
+        let big = self.big.as_ref().map_or(0, |big| big.buffer.capacity());
+        client.buffers[0].store((self.pending.capacity() + big) as u64, Relaxed);
+        client.buffers[1].store(self.unsent.memory_bytes() as u64, Relaxed);
+        self.engine.count_client(client);
     }
 
     /// Moves messages from elsewhere behind the replies produced so far.
     fn take_messages(&mut self) {
-        let mut messages = Vec::new();
-        self.session.client.mailbox.take(&mut messages);
-        if !messages.is_empty() {
-            self.unsent.raw(&messages);
-        }
+        self.session.client.mailbox.take_into(&mut self.unsent);
     }
 
     /// Reads once and runs what is complete.
@@ -271,6 +285,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             let mut unsent = std::mem::take(&mut self.unsent);
             let out = if direct { &mut *own } else { &mut unsent };
             out.set_proto(self.session.proto);
+            out.set_limit(self.reply_limit());
             let turn = self.run_requests(input, out);
             if direct {
                 std::mem::swap(&mut unsent, &mut *own);
@@ -293,6 +308,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             let hashes = self.fetch_ahead(&engine, &batch, input);
             for (index, request) in batch.iter().enumerate() {
                 match self.run_one(&engine, request, hashes.get(index).copied().flatten(), input, out) {
+                    Flow::Next if out.len() > FREE_BYTES && self.output_over_limit(out.len()) => return Turn::Close,
                     Flow::Next => {}
                     flow => {
                         if index + 1 < batch.len() {
@@ -316,7 +332,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     let consumed = self.parser.consumed();
                     self.pending = input[consumed..start].to_vec();
                     self.take_messages_into(out);
-                    return Turn::Next;
+                    return if self.query_over_limit() { Turn::Close } else { Turn::Next };
                 }
                 Err(error) => {
                     out.error(error.message());
@@ -337,8 +353,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     fn query_over_limit(&self) -> bool {
         let client = &self.session.client;
         let bytes = self.pending.len() + self.big.as_ref().map_or(0, |big| big.buffer.len());
-        client.query[0].store(bytes as u64, Relaxed);
-        client.query[1].store((self.pending.capacity() - self.pending.len()) as u64, Relaxed);
+        // A big argument is in a buffer of its own, without what stands before it.
+        let (used, room) = match &self.big {
+            Some(big) => (big.buffer.len(), big.buffer.capacity()),
+            None => (self.pending.len(), self.pending.capacity()),
+        };
+        client.query[0].store(used as u64, Relaxed);
+        client.query[1].store((room - used) as u64, Relaxed);
         let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
         let over = (bytes + queued) as i64 > self.engine.node.config.client_query_buffer_limit.get();
         if over {
@@ -352,17 +373,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         over
     }
 
-    /// Whether what waits for the client passes the limits of its class (`client-output-buffer-limit`).
-    fn output_over_limit(&mut self) -> bool {
+    /// From how many bytes on a reply closes the client; 0: never.
+    fn reply_limit(&self) -> usize {
+        let limits = &self.engine.node.config.client_output_buffer_limit;
+        match limits.get(class_of(&self.session.client)).hard_bytes as usize {
+            0 => 0,
+            hard => hard.saturating_add(FREE_BYTES),
+        }
+    }
+
+    /// Whether what waits for the client, `unsent` bytes of replies among it, passes the limits of its class
+    /// (`client-output-buffer-limit`).
+    fn output_over_limit(&mut self, unsent: usize) -> bool {
         let client = &self.session.client;
-        let class = match client.client_type() {
-            ClientType::Replica => ClientClass::Replica,
-            ClientType::Pubsub => ClientClass::Pubsub,
-            ClientType::Normal | ClientType::Primary => ClientClass::Normal,
-        };
-        let limit = self.engine.node.config.client_output_buffer_limit.get(class);
-        let bytes = self.unsent.len() as u64 + client.mailbox.bytes();
-        client.out_bytes.store(self.unsent.len() as u64, Relaxed);
+        let limit = self.engine.node.config.client_output_buffer_limit.get(class_of(client));
+        let bytes = (unsent as u64 + client.mailbox.bytes()).saturating_sub(FREE_BYTES as u64);
+        client.out_bytes.store(unsent as u64, Relaxed);
         let now_ms = self.engine.node.clock.monotonic_us() / 1000;
         if limit.soft_bytes == 0 || bytes <= limit.soft_bytes {
             self.soft_since_ms = None;
@@ -446,9 +472,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Puts messages from elsewhere behind the replies produced so far.
     fn take_messages_into(&self, out: &mut Reply) {
         if self.session.client.mailbox.is_rung() {
-            let mut messages = Vec::new();
-            self.session.client.mailbox.take(&mut messages);
-            out.raw(&messages);
+            self.session.client.mailbox.take_into(out);
         }
     }
 
@@ -473,7 +497,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     client.totals[1].store(client.totals[1].load(Relaxed) + n as u64, Relaxed);
                 }
                 Poll::Ready(_) => return Poll::Ready(false),
-                Poll::Pending => return if self.output_over_limit() { Poll::Ready(false) } else { Poll::Pending },
+                Poll::Pending => {
+                    let over = self.output_over_limit(self.unsent.len());
+                    return if over { Poll::Ready(false) } else { Poll::Pending };
+                }
             }
         }
         self.session.client.out_bytes.store(0, Relaxed);
@@ -522,7 +549,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     async fn wait_pause(&mut self, mut until_ms: u64) -> After {
         self.session.client.marks.set(Marks::BLOCKED, true);
         let after = loop {
-            match self.wait(Some(until_ms)).await {
+            match self.wait(Some(until_ms), None).await {
                 Woke::Input(Turn::Close) => break After::Close,
                 _ if self.session.client.marks.any(Marks::KILLED) => break After::Close,
                 _ => {}
@@ -565,8 +592,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 match parked.ticket.give_up() {
                     GaveUp::Yes if killed => break After::Close,
                     GaveUp::Yes if unblock == 2 => {
-                        self.engine.node.stats.count_error(client.worker, UNBLOCKED.as_bytes());
+                        self.engine.node.count_error(client.worker, UNBLOCKED.as_bytes());
                         self.unsent.error(UNBLOCKED);
+                        parked.sleep.failed.store(true, Relaxed);
                         break After::Next;
                     }
                     GaveUp::Yes => {
@@ -579,14 +607,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     }
                 }
             }
-            if let Woke::Input(Turn::Close) = self.wait(parked.deadline_ms).await {
-                while parked.ticket.give_up() == GaveUp::BeingServed {
-                    tokio::task::yield_now().await;
+            match self.wait(parked.deadline_ms, Some(&parked.sleep)).await {
+                Woke::Served => break After::Next,
+                Woke::Input(Turn::Close) => {
+                    while parked.ticket.give_up() == GaveUp::BeingServed {
+                        tokio::task::yield_now().await;
+                    }
+                    break After::Close;
                 }
-                break After::Close;
+                _ => {}
             }
         };
-        self.engine.unpark(&self.session.client, &parked);
+        self.engine.unpark(&self.session, &parked);
         after
     }
 
@@ -600,19 +632,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
     }
 
-    /// Waits for the bell, more input (which is only kept) or a time.
-    async fn wait(&mut self, until_ms: Option<u64>) -> Woke {
+    /// Waits for the bell, more input (which is only kept) or a time. The reply of a served command goes before the
+    /// messages that its own change caused.
+    async fn wait(&mut self, until_ms: Option<u64>, sleep: Option<&Sleep>) -> Woke {
         let now_ms = self.engine.node.clock.now_ms();
         let left = until_ms.map_or(Duration::from_secs(3600), |at| Duration::from_millis(at.saturating_sub(now_ms)));
         let wake = poll_fn(|cx| {
             if self.is_rung(cx) {
-                self.take_messages();
-                return Poll::Ready(Woke::Rung);
+                let mut messages = Vec::new();
+                self.session.client.mailbox.take(&mut messages);
+                let served = sleep.is_some_and(|sleep| self.take_served(sleep));
+                self.unsent.raw(&messages);
+                return Poll::Ready(if served { Woke::Served } else { Woke::Rung });
             }
             if let Poll::Ready(false) = self.poll_write(cx) {
                 return Poll::Ready(Woke::Input(Turn::Close));
             }
-            self.poll_keep_input(cx).map(Woke::Input)
+            let input = self.poll_keep_input(cx);
+            self.note_memory();
+            input.map(Woke::Input)
         });
         tokio::time::timeout(left, wake).await.unwrap_or(Woke::Time)
     }
@@ -636,6 +674,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 }
             }
         })
+    }
+}
+
+/// The class of its output limits.
+fn class_of(client: &Client) -> ClientClass {
+    match client.client_type() {
+        ClientType::Replica => ClientClass::Replica,
+        ClientType::Pubsub => ClientClass::Pubsub,
+        ClientType::Normal | ClientType::Primary => ClientClass::Normal,
     }
 }
 

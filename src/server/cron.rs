@@ -43,8 +43,14 @@ pub async fn tick(engine: Arc<Engine>) {
         let node = &engine.node;
         let started_ns = node.clock.monotonic_ns();
         node.clock.tick();
+        if node.cron_paused.load(Relaxed) {
+            continue;
+        }
         close_idle(&engine);
         engine.follow_keys();
+        engine.limit_tracking();
+        engine.limit_clients();
+        ring_slow(&engine);
         while engine.evict_on() {
             tokio::task::yield_now().await;
         }
@@ -54,6 +60,12 @@ pub async fn tick(engine: Arc<Engine>) {
         node.stats.ticks[1].fetch_add(took_ns, Relaxed);
         node.stats.ticks[2].fetch_max(took_ns, Relaxed);
     }
+}
+
+/// Wakes the clients whose output waits, so that they look at their limits though nothing else happens.
+fn ring_slow(engine: &Engine) {
+    let clients = engine.node.clients.all();
+    clients.iter().filter(|client| client.out_bytes.load(Relaxed) > 0).for_each(|client| client.mailbox.ring());
 }
 
 /// Closes clients that have been silent for longer than `timeout` seconds: not those that block, subscribe or follow.

@@ -62,6 +62,10 @@ impl Access {
     pub const fn writes(self) -> bool {
         self.0 & (Self::UPDATE_BIT | Self::INSERT_BIT | Self::DELETE_BIT) != 0
     }
+    /// What is done depends on the arguments.
+    pub const fn is_variable(self) -> bool {
+        self.0 & Self::VARIABLE_BIT != 0
+    }
     /// No key at all.
     pub const fn is_channel(self) -> bool {
         self.0 & Self::NOT_KEY_BIT != 0

@@ -2,13 +2,12 @@
 //!
 //! A counter of a worker has one writer, so it is raised by a plain load and store; readers add up all workers.
 
+pub mod errors;
 pub mod latency;
 pub mod rate;
 pub mod slowlog;
 
 use crossbeam_utils::CachePadded;
-use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A counter with one writer.
@@ -84,7 +83,7 @@ pub struct Worker {
 pub struct Stats {
     workers: Box<[CachePadded<Worker>]>,
     /// Error replies by their code word.
-    pub error_codes: Mutex<BTreeMap<String, u64>>,
+    pub error_codes: errors::ErrorCodes,
     /// Connections refused because of `maxclients`.
     pub rejected_connections: AtomicU64,
     /// Clients closed because their outbox passed its limit.
@@ -123,7 +122,7 @@ impl Stats {
         };
         Stats {
             workers: (0..workers.max(1)).map(|_| CachePadded::new(worker())).collect(),
-            error_codes: Mutex::default(),
+            error_codes: errors::ErrorCodes::default(),
             rejected_connections: AtomicU64::new(0),
             outbox_disconnections: AtomicU64::new(0),
             query_disconnections: AtomicU64::new(0),
@@ -171,13 +170,6 @@ impl Stats {
         self.rates.add(Metric::Turns, turns, now_ms, PER_SECOND);
         self.rates.add(Metric::TurnMicros, self.turn_micros(), turns, 1);
     }
-    /// Counts an error reply of this code word on a worker.
-    pub fn count_error(&self, worker: usize, wire: &[u8]) {
-        self.worker(worker).errors.add(1);
-        let word = wire.split(|b| *b == b' ').next().unwrap_or(b"ERR");
-        let word = String::from_utf8_lossy(&word[..word.len().min(64)]).into_owned();
-        *self.error_codes.lock().entry(word).or_default() += 1;
-    }
     /// CONFIG RESETSTAT.
     pub fn reset(&self) {
         for w in self.workers() {
@@ -192,7 +184,7 @@ impl Stats {
                 c.histogram.reset();
             }
         }
-        self.error_codes.lock().clear();
+        self.error_codes.reset();
         self.rates.reset();
         self.ticks.iter().for_each(|n| n.store(0, Relaxed));
         for n in

@@ -32,8 +32,11 @@ pub struct Slowlog {
 }
 
 impl Slowlog {
-    /// Adds a command, keeping at most `max`.
+    /// Adds a command, keeping at most `max`; with 0 it has no number either.
     pub fn add(&self, max: usize, mut slow: Slow) {
+        if max == 0 {
+            return;
+        }
         let mut inner = self.inner.lock();
         slow.id = inner.1;
         inner.1 += 1;

@@ -45,7 +45,7 @@ pub(super) fn calls(view: &View<'_>, page: &mut Page) {
 }
 
 pub(super) fn errors(view: &View<'_>, page: &mut Page) {
-    for (code, count) in view.node.stats.error_codes.lock().iter() {
+    for (code, count) in view.node.stats.error_codes.all() {
         // A code word comes from a script, perhaps: nothing in it may look like another field.
         let safe: String = code.chars().map(|c| if matches!(c, '#' | ':' | '\n' | '\r') { '_' } else { c }).collect();
         page.field(format_args!("errorstat_{safe}"), format_args!("count={count}"));

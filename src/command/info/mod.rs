@@ -146,7 +146,7 @@ impl View<'_> {
 
     fn buffer_bytes(&self, kind: ClientType) -> u64 {
         let of_kind = self.clients.iter().filter(|client| client.client_type() == kind);
-        of_kind.map(|client| client.query[1].load(Relaxed) + client.out_bytes.load(Relaxed)).sum()
+        of_kind.map(|client| client.memory_bytes()).sum()
     }
 }
 
@@ -268,7 +268,7 @@ fn clients(view: &View<'_>, page: &mut Page) {
         ("client_recent_max_input_buffer", most(|client| client.query[1].load(Relaxed))),
         ("client_recent_max_output_buffer", most(|client| client.out_bytes.load(Relaxed))),
         ("blocked_clients", marked(Marks::BLOCKED)),
-        ("tracking_clients", marked(Marks::TRACKING)),
+        ("tracking_clients", view.node.pubsub.tracking.clients() as u64),
         ("pubsub_clients", view.count_clients(|client| client.subscriptions.iter().any(|n| n.load(Relaxed) > 0))),
         ("watching_clients", view.count_clients(|client| client.watching.load(Relaxed) > 0)),
         ("clients_in_timeout_table", 0),
@@ -401,6 +401,7 @@ fn persistence(view: &View<'_>, page: &mut Page) {
 
 fn stats(view: &View<'_>, page: &mut Page) {
     let (stats, node, totals) = (&view.node.stats, view.node, &view.totals);
+    let tracking = &node.pubsub.tracking;
     page.fields(&[
         ("total_connections_received", stats.sum(|worker| worker.connections.get())),
         ("total_commands_processed", stats.sum(|worker| worker.commands.get())),
@@ -448,9 +449,9 @@ fn stats(view: &View<'_>, page: &mut Page) {
         ("active_defrag_key_misses", 0),
         ("total_active_defrag_time", 0),
         ("current_active_defrag_time", 0),
-        ("tracking_total_keys", 0),
-        ("tracking_total_items", 0),
-        ("tracking_total_prefixes", 0),
+        ("tracking_total_keys", tracking.keys() as u64),
+        ("tracking_total_items", tracking.items() as u64),
+        ("tracking_total_prefixes", tracking.prefixes() as u64),
         ("unexpected_error_replies", 0),
         ("total_error_replies", stats.sum(|worker| worker.errors.get())),
         ("dump_payload_sanitizations", 0),

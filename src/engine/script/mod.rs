@@ -39,7 +39,7 @@ impl Engine {
                 return Flow::Next;
             }
         };
-        let mut unit = Unit::default();
+        let mut unit = Unit::of(&session.client);
         let failed = self.run_script(&mut txn, &mut host, session, known, call, argv, reply, &mut unit);
         let ready = self.commit(txn, unit);
         drop(host);
@@ -92,7 +92,7 @@ impl Engine {
         txn.select(session.db);
         reply.raw(&out);
         for error in ended.errors.iter().filter(|error| !error.counted) {
-            self.node.stats.count_error(session.client.worker, &error.text);
+            self.node.count_error(session.client.worker, &error.text);
         }
         !ended.errors.is_empty()
     }

@@ -1,0 +1,122 @@
+//! `maxmemory-clients`: how much memory all clients take together, and which of them go when it is too much.
+//!
+//! Every connection counts what it holds at the end of each of its turns, if there is a limit; what others put in its
+//! mailbox counts when it takes it out, and ten times a second. The largest clients go first.
+
+use super::registry::Registry;
+use super::{Client, ClientType, Marks};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// The memory of all clients and its limit.
+#[derive(Debug, Default)]
+pub struct ClientMemory {
+    /// In bytes; 0: none.
+    limit: AtomicU64,
+    /// In bytes. A client's share is taken out only after it was put in, but readers may see it the other way round.
+    total: AtomicI64,
+    evicting: Mutex<()>,
+}
+
+impl ClientMemory {
+    /// Sets the limit from `maxmemory-clients` (negative: percent of `maxmemory`) and `maxmemory`, in bytes.
+    pub fn set_limit(&self, maxmemory_clients: i64, maxmemory_bytes: u64) {
+        let limit = match maxmemory_clients {
+            bytes @ 0.. => bytes as u64,
+            percent => (u128::from(maxmemory_bytes) * u128::from(percent.unsigned_abs()) / 100) as u64,
+        };
+        self.limit.store(limit, Relaxed);
+    }
+
+    /// Whether there is a limit.
+    #[inline]
+    pub fn is_limited(&self) -> bool {
+        self.limit.load(Relaxed) != 0
+    }
+
+    fn is_over(&self) -> bool {
+        self.total.load(Relaxed) > self.limit.load(Relaxed) as i64
+    }
+
+    /// Counts what a client holds now; says whether all of them hold too much.
+    pub fn count(&self, client: &Client) -> bool {
+        let counts = matches!(client.client_type(), ClientType::Normal | ClientType::Pubsub);
+        let now = if counts && !client.marks.any(Marks::KILLED) { client.memory_bytes() } else { 0 };
+        let before = client.counted_bytes.swap(now, Relaxed);
+        self.total.fetch_add(now as i64 - before as i64, Relaxed);
+        self.is_over()
+    }
+
+    /// The client is gone.
+    pub fn forget(&self, client: &Client) {
+        self.total.fetch_sub(client.counted_bytes.swap(0, Relaxed) as i64, Relaxed);
+    }
+
+    /// Kills clients, the largest first, until the rest is within the limit; returns those killed.
+    pub fn evict(&self, clients: &Registry) -> Vec<Arc<Client>> {
+        let _one_at_a_time = self.evicting.lock();
+        let mut killed = Vec::new();
+        if !self.is_limited() || !self.is_over() {
+            return killed;
+        }
+        let mut all = clients.all();
+        all.sort_by_cached_key(|client| std::cmp::Reverse(client.counted_bytes.load(Relaxed)));
+        for client in all {
+            if !self.is_over() {
+                break;
+            }
+            if client.counted_bytes.load(Relaxed) > 0 && !client.marks.any(Marks::NO_EVICT) {
+                client.kill();
+                self.forget(&client);
+                killed.push(client);
+            }
+        }
+        killed
+    }
+
+    /// Counts all clients anew.
+    pub fn count_all(&self, clients: &Registry) {
+        clients.all().iter().for_each(|client| {
+            self.count(client);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Peer;
+
+    #[test]
+    fn the_largest_go_first_and_no_more_than_needed() {
+        let (clients, memory) = (Registry::default(), ClientMemory::default());
+        let base = clients.unlisted().memory_bytes();
+        let sizes = [100_000, 3_000_000, 1_000_000, 2_000_000];
+        let held = sizes.map(|bytes| {
+            let client = clients.add(0, Peer::default(), 0);
+            client.buffers[0].store(bytes, Relaxed);
+            client
+        });
+        let killed = || held.each_ref().map(|client| client.marks.any(Marks::KILLED));
+        memory.count_all(&clients);
+        assert!(memory.evict(&clients).is_empty(), "no limit");
+        held[1].marks.set(Marks::NO_EVICT, true);
+        memory.set_limit(4_200_000 + 4 * base as i64, 0);
+        assert_eq!(memory.evict(&clients).len(), 1);
+        assert_eq!(killed(), [false, false, false, true]);
+        assert!(memory.evict(&clients).is_empty());
+        // A percentage, and a client that grows.
+        memory.set_limit(-50, 2 * (4_200_000 + 4 * base));
+        held[0].buffers[0].store(500_000, Relaxed);
+        assert!(memory.count(&held[0]));
+        assert_eq!(memory.evict(&clients).len(), 1);
+        assert_eq!(killed(), [false, false, true, true]);
+        // The one that may not go is too large by itself: all others go.
+        memory.set_limit(1, 0);
+        assert_eq!(memory.evict(&clients).len(), 1);
+        assert_eq!(killed(), [true, false, true, true]);
+        held.iter().for_each(|client| memory.forget(client));
+        assert_eq!(memory.total.load(Relaxed), 0);
+    }
+}

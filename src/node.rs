@@ -147,7 +147,7 @@ impl Node {
         fresh.iter().for_each(|prefix| session.client.keep(prefix.len()));
         session.prefixes.extend(fresh);
         // Whoever reads a key from now on holds its shard after this, and so does whoever changes it later.
-        self.pubsub.tracking.settle(|used| self.keyspace.interest.tracking.store(used, Relaxed));
+        self.settle_tracking();
     }
 
     /// A client tracks no more.
@@ -155,6 +155,11 @@ impl Node {
         let prefixes = std::mem::take(&mut session.prefixes);
         prefixes.iter().for_each(|prefix| session.client.let_go(prefix.len()));
         self.pubsub.tracking.disable(&session.client, &prefixes);
+        self.settle_tracking();
+    }
+
+    /// Lets changes of keys be told to client-side caches as long as that matters.
+    pub fn settle_tracking(&self) {
         self.pubsub.tracking.settle(|used| self.keyspace.interest.tracking.store(used, Relaxed));
     }
 

@@ -241,10 +241,11 @@ impl TrackingTable {
         })
     }
 
-    /// Says whether anybody tracks, after that may have changed: the last word is the true one.
+    /// Says whether changes matter, because somebody tracks or because keys are still remembered, after that may have
+    /// changed: the last word is the true one.
     pub fn settle(&self, say: impl FnOnce(bool)) {
         let _one_at_a_time = self.settling.lock();
-        say(self.clients.load(Relaxed) > 0);
+        say(self.clients.load(Relaxed) > 0 || self.keys.load(Relaxed) > 0);
     }
     /// Clients that track.
     pub fn clients(&self) -> usize {

@@ -220,6 +220,11 @@ impl Parser {
         self.state = State::BodyEnd { left: left - 1 };
     }
 
+    /// Bytes of big arguments of an unfinished request that were handed over.
+    pub fn held_bytes(&self) -> u64 {
+        self.unfinished.bytes_elsewhere
+    }
+
     /// The arguments of a request of this turn.
     #[inline]
     pub fn args<'a>(&'a self, request: &Request, buf: &'a [u8]) -> Args<'a> {

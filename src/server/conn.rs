@@ -30,8 +30,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Requests parsed, prefetched and run together.
 const BATCH_MAX: usize = 64;
-/// Bytes of replies that count for no output limit: as many as Redis keeps in a fixed buffer of each client.
-const FREE_BYTES: usize = 16 * 1024;
+/// Bytes of replies that count for no output limit. Redis does not count the first 16 KiB, which are in a fixed buffer, but
+/// counts all behind an array whose length comes last: this is between the two.
+const FREE_BYTES: usize = 8 * 1024;
 /// Bytes read at once.
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// A reply buffer that grew beyond this is given back after the turn.
@@ -40,6 +41,11 @@ const REPLY_KEEP_BYTES: usize = 64 * 1024;
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
     static REPLY: RefCell<Reply> = RefCell::default();
+}
+
+/// Makes the buffer of this worker, so that it does not count as what a client needs.
+pub fn warm_up() {
+    SCRATCH.with(|scratch| drop(scratch.borrow()));
 }
 
 /// A big argument on its way into a buffer of its own.
@@ -165,6 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             return Poll::Ready(Turn::Close);
         }
         let turn = match self.poll_input(cx) {
+            Poll::Ready(_) if self.session.client.marks.any(Marks::KILLED) => return Poll::Ready(Turn::Close),
             Poll::Ready(turn) => turn,
             Poll::Pending => {
                 self.note_memory();
@@ -194,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     fn note_memory(&self) {
         let client = &self.session.client;
         let big = self.big.as_ref().map_or(0, |big| big.buffer.capacity());
-        client.buffers[0].store((self.pending.capacity() + big) as u64, Relaxed);
+        client.buffers[0].store((self.pending.capacity() + big) as u64 + self.parser.held_bytes(), Relaxed);
         client.buffers[1].store(self.unsent.memory_bytes() as u64, Relaxed);
         self.engine.count_client(client);
     }
@@ -248,9 +255,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Reads a big argument straight into its own buffer.
     fn poll_big(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         let Some(big) = &mut self.big else { return Poll::Ready(Turn::Next) };
-        let missing = big.len - big.buffer.len();
         let have = big.buffer.len();
-        big.buffer.resize(have + missing.min(1 << 20), 0);
+        if have == big.buffer.capacity() {
+            // Grows as its bytes come, and ends with no more room than it needs: it may become the value of a key.
+            let mut larger = BytesMut::with_capacity(big.len.min(2 * have));
+            larger.extend_from_slice(&big.buffer);
+            big.buffer = larger;
+        }
+        let room = big.buffer.capacity() - have;
+        big.buffer.resize(have + room.min(big.len - have).min(1 << 20), 0);
         let mut buffer = ReadBuf::new(&mut big.buffer[have..]);
         let polled = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
         let read = buffer.filled().len();
@@ -353,12 +366,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     fn query_over_limit(&self) -> bool {
         let client = &self.session.client;
         let bytes = self.pending.len() + self.big.as_ref().map_or(0, |big| big.buffer.len());
-        // A big argument is in a buffer of its own, without what stands before it.
+        // Big arguments are in buffers of their own, without what stands before them.
+        let held = self.parser.held_bytes();
         let (used, room) = match &self.big {
             Some(big) => (big.buffer.len(), big.buffer.capacity()),
+            None if held > 0 => (0, 0),
             None => (self.pending.len(), self.pending.capacity()),
         };
-        client.query[0].store(used as u64, Relaxed);
+        client.query[0].store(held + used as u64, Relaxed);
         client.query[1].store((room - used) as u64, Relaxed);
         let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
         let over = (bytes + queued) as i64 > self.engine.node.config.client_query_buffer_limit.get();

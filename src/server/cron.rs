@@ -49,6 +49,7 @@ pub async fn tick(engine: Arc<Engine>) {
         close_idle(&engine);
         engine.follow_keys();
         engine.limit_tracking();
+        node.settle_tracking();
         engine.limit_clients();
         ring_slow(&engine);
         while engine.evict_on() {

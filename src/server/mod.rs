@@ -133,6 +133,7 @@ fn run_worker(
     crate::base::alloc::settle_arena();
     // Cloned for every turn of a connection: a handle of its own, so that workers do not fight for one counter.
     let engine = Arc::new(engine);
+    conn::warm_up();
     let accept = async {
         while let Some(connection) = handed.recv().await {
             let now_ms = engine.node.clock.monotonic_us() / 1000;

@@ -5,9 +5,10 @@
 //! zero is the start of the clock. [`Clock::cached_ms`] is Unix time as of the last [`Clock::tick`], for places that
 //! want it a million times a second and do not mind a few milliseconds.
 
+use super::system;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// One moment on both scales. Later moments are made from it by [`Moment::at`], with a monotonic reading alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +46,8 @@ pub struct Clock {
 #[derive(Debug)]
 enum Source {
     Real {
-        start: Instant,
+        /// The kernel's monotonic clock when this one was made.
+        start_ns: u64,
         cached_ms: AtomicU64,
         /// Unix nanoseconds at `start`, as of the last tick: the system's clock may be set.
         unix_ns_at_start: AtomicU64,
@@ -59,9 +61,9 @@ enum Source {
 impl Clock {
     /// The system's time.
     pub fn real() -> Self {
-        let (start, unix_us) = (Instant::now(), system_us());
+        let (start_ns, unix_us) = (system::monotonic_ns(), system_us());
         let source = Source::Real {
-            start,
+            start_ns,
             cached_ms: AtomicU64::new(unix_us / 1000),
             unix_ns_at_start: AtomicU64::new(unix_us * 1000),
         };
@@ -91,7 +93,7 @@ impl Clock {
     /// Microseconds since the clock was made; never goes back.
     pub fn monotonic_us(&self) -> u64 {
         match &*self.source {
-            Source::Real { start, .. } => start.elapsed().as_micros() as u64,
+            Source::Real { .. } => self.monotonic_ns() / 1000,
             Source::Manual { monotonic_us, .. } => monotonic_us.load(Ordering::Relaxed),
         }
     }
@@ -111,7 +113,7 @@ impl Clock {
     #[inline]
     pub fn monotonic_ns(&self) -> u64 {
         match &*self.source {
-            Source::Real { start, .. } => start.elapsed().as_nanos() as u64,
+            Source::Real { start_ns, .. } => system::monotonic_ns() - start_ns,
             Source::Manual { monotonic_us, .. } => monotonic_us.load(Ordering::Relaxed) * 1000,
         }
     }

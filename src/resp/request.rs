@@ -31,6 +31,8 @@ pub const LINE_MAX: usize = 64 * 1024;
 const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
 /// Longest argument of a request before AUTH.
 const UNAUTHENTICATED_BULK_MAX: usize = 16384;
+/// Most arguments of a request that is tried in one go: when it turns out not to be all there, it is begun anew.
+const WHOLE_ARGS_MAX: usize = 32;
 /// Room for arguments kept between turns.
 const ARGS_KEPT: usize = 256;
 
@@ -128,6 +130,10 @@ impl std::fmt::Display for ProtocolError {
 
 impl std::error::Error for ProtocolError {}
 
+/// Room for arguments, which parsers that are between two requests can do without: see [`Parser::lend_room`].
+#[derive(Debug, Default)]
+pub struct Room(Vec<Arg>);
+
 /// Reads requests out of one connection's bytes.
 #[derive(Debug, Default)]
 pub struct Parser {
@@ -181,6 +187,11 @@ impl Parser {
     /// Looks for the next request in the buffer, which holds what it held at the last call (less what
     /// [`Parser::consumed`] said) and perhaps more behind it.
     pub fn next(&mut self, buf: &[u8], limits: &Limits) -> Result<Step, ProtocolError> {
+        if self.state == State::Start
+            && let Some(request) = self.read_whole(buf, limits)
+        {
+            return Ok(Step::Request(request));
+        }
         loop {
             let more = match self.state {
                 State::Start => match buf.get(self.at) {
@@ -204,6 +215,25 @@ impl Parser {
             };
             if !more {
                 return Ok(Step::NeedMore);
+            }
+        }
+    }
+
+    /// Takes this room for arguments, unless the parser has its own.
+    #[inline]
+    pub fn lend_room(&mut self, room: &mut Room) {
+        if self.args.capacity() == 0 {
+            std::mem::swap(&mut self.args, &mut room.0);
+        }
+    }
+
+    /// Gives its room back, unless arguments of an unfinished request are in it.
+    #[inline]
+    pub fn return_room(&mut self, room: &mut Room) {
+        if self.args.is_empty() {
+            let own = std::mem::take(&mut self.args);
+            if room.0.capacity() == 0 {
+                room.0 = own;
             }
         }
     }
@@ -301,6 +331,31 @@ impl Parser {
         };
         self.state = State::Start;
         request
+    }
+
+    /// An ordinary request that is all there, in one go; otherwise nothing has happened.
+    #[inline]
+    fn read_whole(&mut self, buf: &[u8], limits: &Limits) -> Option<Request> {
+        let (count, width) = short_length(b'*', buf.get(self.at..)?)?;
+        if count == 0 || count > WHOLE_ARGS_MAX || limits.unauthenticated {
+            return None;
+        }
+        let first = self.args.len();
+        let mut at = self.at + width;
+        for _ in 0..count {
+            match short_length(b'$', &buf[at..]) {
+                Some((len, width)) if buf.len() - at >= width + len + 2 && len <= limits.bulk_len_max => {
+                    self.args.push(Arg { at: at + width, len: len as u32, source: Source::Buffer });
+                    at += width + len + 2;
+                }
+                _ => {
+                    self.args.truncate(first);
+                    return None;
+                }
+            }
+        }
+        self.at = at;
+        Some(self.finish())
     }
 
     /// The line `*count`.

@@ -1,8 +1,8 @@
 //! One connection's loop.
 //!
 //! A turn reads what has arrived into the worker's scratch buffer, runs every complete request in it, and writes all
-//! replies at once. Between turns an idle connection owns no buffer: the scratch and the reply buffer belong to the
-//! worker, and only a cut-off request or unsent replies are moved to buffers of the connection's own.
+//! replies at once. Between turns an idle connection owns no buffer: the scratch, the room for arguments and the reply
+//! buffer belong to the worker, and only a cut-off request or unsent replies are moved to buffers of the connection's own.
 
 use super::ahead;
 use crate::base::hash::key_hash;
@@ -14,7 +14,7 @@ use crate::engine::block::Parked;
 use crate::engine::{Engine, Flow};
 use crate::keyspace::waiters::GaveUp;
 use crate::resp::reply::Reply;
-use crate::resp::request::{Limits, Parser, ProtocolError, Request, Step};
+use crate::resp::request::{Limits, Parser, ProtocolError, Request, Room, Step};
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 use std::cell::RefCell;
@@ -41,6 +41,7 @@ const REPLY_KEEP_BYTES: usize = 64 * 1024;
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
     static REPLY: RefCell<Reply> = RefCell::default();
+    static ROOM: RefCell<Room> = RefCell::default();
 }
 
 /// Makes the buffer of this worker, so that it does not count as what a client needs.
@@ -111,14 +112,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     }
 
     /// Serves the connection to its end. Returns true when the server is to be stopped.
-    pub async fn run(mut self) -> bool {
+    pub async fn run(&mut self) -> bool {
         let mut stop = false;
         loop {
             let turn = self.turn().await;
             match turn {
                 Turn::Next => {}
                 Turn::Close => break,
-                Turn::Flow(flow) => match self.follow(flow).await {
+                Turn::Flow(flow) => match Box::pin(self.follow(flow)).await {
                     After::Next => {}
                     After::Close => break,
                     After::Shutdown => {
@@ -134,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         // It is gone from all registries before its last reply leaves: whoever has read that finds it nowhere.
         self.engine.close(&mut self.session);
         if !self.session.client.marks.any(Marks::KILLED) {
-            self.flush().await;
+            Box::pin(self.flush()).await;
         }
         stop
     }
@@ -299,7 +300,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             let out = if direct { &mut *own } else { &mut unsent };
             out.set_proto(self.session.proto);
             out.set_limit(self.reply_limit());
+            ROOM.with_borrow_mut(|room| self.parser.lend_room(room));
             let turn = self.run_requests(input, out);
+            ROOM.with_borrow_mut(|room| self.parser.return_room(room));
             if direct {
                 std::mem::swap(&mut unsent, &mut *own);
             }

@@ -143,12 +143,12 @@ fn run_worker(
                 Handed::Tcp(stream, peer) => {
                     let client = engine.node.clients.add(index, peer, now_ms);
                     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-                    tokio::spawn(live(Conn::new(engine, stream, client), stop, load));
+                    tokio::spawn(live(Box::new(Conn::new(engine, stream, client)), stop, load));
                 }
                 Handed::Unix(stream, peer) => {
                     let client = engine.node.clients.add(index, peer, now_ms);
                     let Ok(stream) = tokio::net::UnixStream::from_std(stream) else { continue };
-                    tokio::spawn(live(Conn::new(engine, stream, client), stop, load));
+                    tokio::spawn(live(Box::new(Conn::new(engine, stream, client)), stop, load));
                 }
             }
         }
@@ -167,8 +167,11 @@ fn run_worker(
 }
 
 /// A connection's life on its worker.
+///
+/// A task is as big as everything that may stand in it at once, for as long as it lives: the connection is in a box and
+/// is only borrowed by what runs in it, and what is rarely waited for is boxed as well.
 async fn live<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
-    conn: Conn<S>,
+    mut conn: Box<Conn<S>>,
     stop: Arc<watch::Sender<bool>>,
     load: Arc<AtomicUsize>,
 ) {

@@ -77,9 +77,14 @@ pub struct Node {
     /// The run id of INFO: 40 hex digits.
     pub run_id: String,
     /// The id of this history of changes, for replicas: 40 hex digits.
-    pub replid: String,
+    pub replid: RwLock<String>,
     /// When the server started, in Unix milliseconds.
     pub started_ms: u64,
+}
+
+/// A new id for a history of changes.
+pub fn new_replid() -> String {
+    secret_hex(40)
 }
 
 impl Node {
@@ -118,7 +123,7 @@ impl Node {
             reload_image: Mutex::default(),
             dice: AtomicU64::new(rng.next_u64()),
             run_id: secret_hex(40),
-            replid: secret_hex(40),
+            replid: RwLock::new(new_replid()),
             config,
         })
     }

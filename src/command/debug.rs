@@ -39,7 +39,7 @@ const DEBUG: Command = Command::hosted(
 
 /// Word, number of arguments after it (at least, at most), handler, form and text of HELP.
 const TABLE: &[(&str, usize, usize, HostHandler, &str, &str)] = &[
-    ("CHANGE-REPL-ID", 0, 0, ok, "CHANGE-REPL-ID", "Change the replication IDs of the instance."),
+    ("CHANGE-REPL-ID", 0, 0, change_repl_id, "CHANGE-REPL-ID", "Change the replication IDs of the instance."),
     (
         "CONFIG-REWRITE-FORCE-ALL",
         0,
@@ -62,6 +62,7 @@ const TABLE: &[(&str, usize, usize, HostHandler, &str, &str)] = &[
     ("LISTPACK", 1, 1, listpack, "LISTPACK <key>", "Show low level info about the listpack encoding of <key>."),
     ("LOG", 1, 1, log, "LOG <message>", "Write <message> to the server log."),
     ("OBJECT", 1, 2, object, "OBJECT <key> [fast]", "Show low level info about <key> and associated value."),
+    ("PANIC", 0, 0, panic, "PANIC", "Fail in the middle of a command: its connection is closed, the server goes on."),
     ("PAUSE-CRON", 1, 1, pause_cron, "PAUSE-CRON <0|1>", "Stop periodic cron job processing."),
     (
         "POPULATE",
@@ -145,9 +146,15 @@ fn debug(ctx: &mut Ctx<'_, '_>, host: &mut Host) -> Result {
     }
 }
 
-fn ok(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn change_repl_id(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+    *ctx.node.replid.write() = crate::node::new_replid();
     ctx.reply.ok();
     Ok(Outcome::Done)
+}
+
+/// What any fault in a command comes to: the caller of the engine closes this connection and goes on with the others.
+fn panic(_: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+    panic!("DEBUG PANIC was asked for");
 }
 
 fn rewrite_all(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {

@@ -129,6 +129,17 @@ impl Note {
     }
 }
 
+/// Stands while a value in the keyspace is being changed. A fault there leaves it half changed, and nobody may see that:
+/// the process ends. A fault anywhere else only unlocks.
+struct HalfDone;
+
+impl Drop for HalfDone {
+    fn drop(&mut self) {
+        eprintln!("A value is left half changed by a fault in a command: the server ends.");
+        std::process::abort();
+    }
+}
+
 /// Keys found wanting by reads; settled when the transaction finishes.
 #[derive(Default)]
 struct Late {
@@ -691,7 +702,9 @@ impl<'k> Txn<'k> {
         entry.set_access(evict::touched(entry.access(), ns, now_ms, hash));
         let before = entry.field_deadline();
         let value = entry.value_mut().and_then(T::of_mut).expect("the kind was compared");
+        let half_done = HalfDone;
         let result = f(value, &mut note);
+        std::mem::forget(half_done);
         let spent = value.is_spent();
         let after = entry.field_deadline();
         if before != after {

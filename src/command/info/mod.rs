@@ -484,8 +484,9 @@ fn replication(view: &View<'_>, page: &mut Page) {
         page.field("min_slaves_good_slaves", 0);
     }
     page.field("master_failover_state", "no-failover");
-    page.field("master_replid", &view.node.replid);
-    page.field("master_replid2", "0".repeat(view.node.replid.len()));
+    let replid = view.node.replid.read();
+    page.field("master_replid", &*replid);
+    page.field("master_replid2", "0".repeat(replid.len()));
     page.field("master_repl_offset", view.node.log.offset());
     page.field("second_repl_offset", -1);
     page.field("repl_backlog_active", 0);

@@ -22,8 +22,10 @@ impl Engine {
         let now_ms = self.node.clock.now_ms();
         let mut txn = Txn::lock(keyspace, 0, now_ms, &[shard as u32]);
         txn.keep_expired = self.node.generation.load(Relaxed) != 0 && self.node.paused(true, now_ms).is_some();
+        let started_us = self.node.clock.monotonic_us();
         let swept = txn.sweep(SWEEP_BUDGET);
         let ready = self.commit(txn, Unit::default());
+        self.note_latency("expire-cycle", now_ms, self.node.clock.monotonic_us() - started_us);
         self.serve_ready(ready);
         swept.more
     }
@@ -90,11 +92,16 @@ impl Engine {
         if room && !self.is_over_limit() {
             namespace.note_exceeded(false, now_us);
         }
-        let (took_ms, threshold_ms) = ((now_us - started_us) / 1000, node.config.latency_monitor_threshold.get());
-        if threshold_ms > 0 && took_ms as i64 >= threshold_ms {
-            node.stats.latency.add("eviction-cycle", now_ms / 1000, took_ms);
-        }
+        self.note_latency("eviction-cycle", now_ms, now_us - started_us);
         room
+    }
+
+    /// Tells the latency monitor how long something took.
+    fn note_latency(&self, event: &'static str, now_ms: u64, took_us: u64) {
+        let threshold_ms = self.node.config.latency_monitor_threshold.get();
+        if threshold_ms > 0 && (took_us / 1000) as i64 >= threshold_ms {
+            self.node.stats.latency.add(event, now_ms / 1000, took_us / 1000);
+        }
     }
 
     /// Evicts the key that is the one to go; false when there is none.

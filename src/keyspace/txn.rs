@@ -948,6 +948,7 @@ impl<'k> Txn<'k> {
     /// Swaps two databases.
     pub fn swap(&mut self, a: usize, b: usize) {
         debug_assert!(self.holds_all());
+        self.settle_watched([a, b]);
         self.keyspace.names_moved.fetch_add(1, SeqCst);
         for slot in 0..self.held.len() {
             let shard = &mut *self.held[slot].1;
@@ -963,6 +964,22 @@ impl<'k> Txn<'k> {
             shard.dbs.swap(a, b);
         }
         self.dirty += 1;
+    }
+
+    /// Removes what has expired of the keys watched in one of two databases, in both, so that a swap of them changes only
+    /// what is seen to change.
+    fn settle_watched(&mut self, dbs: [usize; 2]) {
+        let numbers = dbs.map(|db| db as u32);
+        let watched = self.shards().flat_map(|shard| shard.watch.keys_of(numbers)).map(Box::<[u8]>::from);
+        let watched: Vec<Box<[u8]>> = watched.collect();
+        let selected = self.db;
+        for db in dbs {
+            self.db = db;
+            watched.iter().for_each(|key| {
+                self.settle(key);
+            });
+        }
+        self.db = selected;
     }
 
     // ---- The end ----

@@ -26,6 +26,10 @@ impl WatchMap {
     pub fn len(&self) -> usize {
         self.keys.len()
     }
+    /// The watched keys of one of two databases.
+    pub fn keys_of(&self, dbs: [u32; 2]) -> impl Iterator<Item = &[u8]> {
+        self.keys.keys().filter(move |(db, _)| dbs.contains(db)).map(|(_, key)| &**key)
+    }
     /// Adds a watcher of `key`; twice is once.
     pub fn add(&mut self, db: u32, key: &[u8], dirty: &Dirty) {
         let list = self.keys.entry((db, key.into())).or_default();

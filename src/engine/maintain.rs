@@ -111,8 +111,9 @@ impl Engine {
         let entry = txn.evict(&key);
         let ready = self.commit(txn, Unit::default());
         match entry {
-            Some(entry) if keyspace.namespace.lazy_eviction() => keyspace.discard(entry),
-            entry => drop(entry),
+            Some(entry) if keyspace.namespace.lazy_eviction() => keyspace.discard_lazily(entry),
+            Some(entry) => keyspace.discard(entry),
+            None => {}
         }
         self.serve_ready(ready);
         true

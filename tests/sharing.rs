@@ -17,8 +17,8 @@ use larder::types::stream::{BlockLimits, NewId, Stream, StreamId};
 use larder::types::string::NewStr;
 use larder::types::zset::{ZSet, ZSetLimits};
 
-const ELEMENTS: u64 = 300_000;
-/// A path of nodes of at most 16 KiB and the root's own rows; a copy of the whole would be 3 MiB at the least.
+const ELEMENTS: u64 = 120_000;
+/// A path of nodes of at most 16 KiB and the root's own rows; a copy of the whole would be more than 1 MiB.
 const PATH_BYTES: usize = 64 << 10;
 /// More time than any command gets, and the clock stands still.
 const NOW_MS: u64 = 1000;
@@ -100,7 +100,7 @@ fn cases() -> Vec<Case> {
     vec![
         case("LPUSH", Value::List(list()), change!(List, v => v.push(End::Front, b"new", &ListLimits::default()))),
         case("RPOP", Value::List(list()), change!(List, v => v.pop(End::Back, &ListLimits::default()))),
-        case("LSET", Value::List(list()), change!(List, v => v.set(150_000, b"new", &ListLimits::default()))),
+        case("LSET", Value::List(list()), change!(List, v => v.set(60_000, b"new", &ListLimits::default()))),
         case(
             "HSET",
             Value::Hash(hash()),
@@ -121,7 +121,7 @@ fn cases() -> Vec<Case> {
         case(
             "XDEL",
             Value::Stream(stream()),
-            change!(Stream, v => v.log_mut().delete(&[StreamId { ms: 150_000, seq: 0 }])),
+            change!(Stream, v => v.log_mut().delete(&[StreamId { ms: 60_000, seq: 0 }])),
         ),
     ]
 }

@@ -1,43 +1,57 @@
 //! Fetching ahead: the memory that the next requests will touch is asked for before any of them runs, so that their
-//! cache misses (the bucket in the table, then the entry it names) happen side by side and not one after the other.
+//! cache misses (the bucket in the table, the entry it names, the collection it holds) happen side by side and not one
+//! after the other.
 //!
 //! Memory of a table is looked at only under the lock of its shard, and only shards that are free are looked at. Hashes
 //! are sorted by shard, so that each shard is locked once for all of them.
 
 use super::Engine;
+use crate::client::Session;
+use crate::keyspace::table::Table;
+use crate::spec::Group;
 use smallvec::SmallVec;
 
 /// Hashes of keys whose memory is to be fetched.
 pub(super) type Hashes = SmallVec<[u64; 64]>;
 
 impl Engine {
-    /// Both stages for the keys of requests that run together.
-    pub fn prefetch(&self, db: usize, mut hashes: Hashes) {
+    /// All stages for the keys of requests that run together; the third one if they are likely to work on collections.
+    pub fn prefetch(&self, db: usize, mut hashes: Hashes, collections: bool) {
         let mask = self.node.keyspace.shard_count() as u64 - 1;
         hashes.sort_unstable_by_key(|hash| hash & mask);
         self.prefetch_buckets(db, &hashes);
         self.prefetch_entries(db, &hashes);
+        if collections {
+            self.each_table(db, &hashes, Table::prefetch_collection);
+        }
     }
 
     /// The first stage: asks for the lines of the table.
     pub fn prefetch_buckets(&self, db: usize, hashes: &[u64]) {
-        let keyspace = &self.node.keyspace;
-        for group in hashes.chunk_by(|a, b| keyspace.shard_of(*a) == keyspace.shard_of(*b)) {
-            if let Some(shard) = keyspace.try_lock(keyspace.shard_of(group[0])) {
-                let table = &shard.dbs[db].table;
-                group.iter().for_each(|hash| table.prefetch_bucket(*hash));
-            }
-        }
+        self.each_table(db, hashes, Table::prefetch_bucket);
     }
 
     /// The second stage, when those have had time to come: asks for the entries they name.
     pub fn prefetch_entries(&self, db: usize, hashes: &[u64]) {
+        self.each_table(db, hashes, Table::prefetch_entry);
+    }
+
+    #[inline]
+    fn each_table(&self, db: usize, hashes: &[u64], prefetch: impl Fn(&Table, u64)) {
         let keyspace = &self.node.keyspace;
         for group in hashes.chunk_by(|a, b| keyspace.shard_of(*a) == keyspace.shard_of(*b)) {
             if let Some(shard) = keyspace.try_lock(keyspace.shard_of(group[0])) {
                 let table = &shard.dbs[db].table;
-                group.iter().for_each(|hash| table.prefetch_entry(*hash));
+                group.iter().for_each(|hash| prefetch(table, *hash));
             }
         }
+    }
+
+    /// Whether the last command of a session works on collections: the next ones most likely do, too.
+    pub fn is_on_collections(&self, session: &Session) -> bool {
+        let (_, len, index) = session.last_name;
+        let group = || self.commands.get(index).command.spec.group;
+        len > 0
+            && matches!(group(), Group::List | Group::Hash | Group::Set | Group::SortedSet | Group::Stream | Group::Geo)
     }
 }

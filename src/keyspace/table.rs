@@ -196,6 +196,14 @@ impl Table {
         }
     }
 
+    /// Third stage, when that entry has had time to come: asks for the collection that it holds.
+    #[inline]
+    pub fn prefetch_collection(&self, hash: u64) {
+        if let Some(segment) = self.segment(hash) {
+            segment.prefetch_collection(hash);
+        }
+    }
+
     // ---- Walking ----
 
     /// Visits the entries of the next home buckets in hash order from `cursor` on, until at least one entry was visited

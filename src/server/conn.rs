@@ -457,7 +457,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
         let first = |request| self.parser.args(request, input).try_get(1).map(key_hash);
         let hashes: SmallVec<[Option<u64>; BATCH_MAX]> = batch.iter().map(first).collect();
-        engine.prefetch(self.session.db, hashes.iter().copied().flatten().collect());
+        let collections = engine.is_on_collections(&self.session);
+        engine.prefetch(self.session.db, hashes.iter().copied().flatten().collect(), collections);
         hashes
     }
 

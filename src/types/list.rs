@@ -140,6 +140,15 @@ impl List {
         }
     }
 
+    /// Where its memory begins, without looking at it.
+    #[inline]
+    pub fn address(&self) -> *const u8 {
+        match &self.form {
+            Form::Packed(lp) => lp.address(),
+            Form::Chain(chain) => Arc::as_ptr(chain).cast(),
+        }
+    }
+
     /// What the list takes from the allocator, in bytes; O(1). Nodes shared with a copy count in both.
     pub fn heap_bytes(&self) -> usize {
         match &self.form {

@@ -119,6 +119,18 @@ impl ValueRef<'_> {
             ValueRef::Stream(_) => Kind::Stream,
         }
     }
+    /// Where the memory of a collection begins, without looking at it.
+    #[inline]
+    pub fn address(&self) -> Option<*const u8> {
+        Some(match self {
+            ValueRef::Str(_) => return None,
+            ValueRef::List(v) => v.address(),
+            ValueRef::Hash(v) => v.address(),
+            ValueRef::Set(v) => v.address(),
+            ValueRef::ZSet(v) => v.address(),
+            ValueRef::Stream(v) => v.address(),
+        })
+    }
     /// About how many allocations there are to free, in the units in which Redis decides whether a value is worth its
     /// background thread.
     pub fn free_effort(&self) -> usize {

@@ -122,6 +122,16 @@ impl Set {
         self.len() == 0
     }
 
+    /// Where its memory begins, without looking at it.
+    #[inline]
+    pub fn address(&self) -> *const u8 {
+        match self {
+            Set::Ints(ints) => ints.address(),
+            Set::Packed(lp) => lp.address(),
+            Set::Table(table) => Arc::as_ptr(table).cast(),
+        }
+    }
+
     /// Bytes on the heap, O(1).
     pub fn heap_bytes(&self) -> usize {
         match self {

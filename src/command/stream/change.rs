@@ -235,7 +235,7 @@ fn xadd(ctx: &mut Ctx<'_, '_>) -> Result {
     if id == NewId::Exact(StreamId::MIN) {
         return Err(ZERO_ID);
     }
-    let (limits, now_ms) = (block_limits(ctx), ctx.now_ms());
+    let (limits, now_ms, is_logged) = (block_limits(ctx), ctx.now_ms(), ctx.txn.is_logged());
     let added = ctx.txn.edit::<Stream, _>(key, create, |stream, note| {
         let log = stream.log_mut();
         let added = add(log.last_id(), || log.add(id, now_ms, pairs, limits))?;
@@ -243,7 +243,8 @@ fn xadd(ctx: &mut Ctx<'_, '_>) -> Result {
         if trim.is_some_and(|trim| log.trim(trim) > 0) {
             note.event("xtrim");
         }
-        let approximate = trim.filter(|trim| trim.approximate);
+        // Only the log needs to know where the trimming ended.
+        let approximate = trim.filter(|trim| trim.approximate && is_logged);
         Ok::<_, Error>((added, approximate.map(|trim| (threshold_at, exact_threshold(stream, &trim)))))
     })?;
     let Some(added) = added else {

@@ -273,10 +273,21 @@ impl Segment {
     /// Asks for the first entry that has the tag of this hash.
     #[inline]
     pub(super) fn prefetch_entry(self, hash: u64) {
+        self.touch(hash, Entry::prefetch_value);
+    }
+
+    /// Asks for the collection of the first entry that has the tag of this hash.
+    #[inline]
+    pub(super) fn prefetch_collection(self, hash: u64) {
+        self.touch(hash, Entry::prefetch_collection);
+    }
+
+    #[inline]
+    fn touch(self, hash: u64, prefetch: fn(&Entry)) {
         let window = self.window(hash);
         let (home, tag) = (self.home(window), window as u8);
         let touch = |entry: &Entry| {
-            entry.prefetch_value();
+            prefetch(entry);
             true
         };
         let bucket = self.line(home);

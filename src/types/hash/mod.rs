@@ -139,6 +139,15 @@ impl Hash {
         self.len() == 0
     }
 
+    /// Where its memory begins, without looking at it.
+    #[inline]
+    pub fn address(&self) -> *const u8 {
+        match self {
+            Hash::Packed(lp) | Hash::PackedEx(lp) => lp.address(),
+            Hash::Table(fields) => Arc::as_ptr(fields).cast(),
+        }
+    }
+
     /// Bytes on the heap, O(1).
     pub fn heap_bytes(&self) -> usize {
         match self {

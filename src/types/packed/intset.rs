@@ -55,6 +55,12 @@ impl Intset {
         self.bytes.as_slice()
     }
 
+    /// Where the bytes are, without looking at them.
+    #[inline]
+    pub fn address(&self) -> *const u8 {
+        self.bytes.address()
+    }
+
     /// The size in bytes of [`Intset::as_bytes`].
     pub fn bytes(&self) -> usize {
         self.bytes.size()

@@ -27,6 +27,7 @@ pub use value::{LpValue, Needle};
 
 use crate::types::packed::thin::{Thin, TotalBytes};
 use code::{Entry, HEADER_BYTES, MIN_BYTES};
+use smallvec::SmallVec;
 
 /// A listpack never grows past this (1 GiB): callers split or convert before.
 pub const LISTPACK_BYTES_MAX: usize = 1 << 30;
@@ -88,6 +89,12 @@ impl Listpack {
     /// The bytes as RDB and DUMP carry them.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.as_slice()
+    }
+
+    /// Where the bytes are, without looking at them.
+    #[inline]
+    pub fn address(&self) -> *const u8 {
+        self.bytes.address()
     }
 
     /// The size in bytes of [`Listpack::as_bytes`].
@@ -221,6 +228,12 @@ impl Listpack {
     /// Puts an integer behind the last entry.
     pub fn push_back_int(&mut self, value: i64) {
         self.splice_in(self.bytes() - 1, 0, Item::Int(value), 1);
+    }
+
+    /// Puts all entries of a tail behind the last one, in one move.
+    pub fn push_tail(&mut self, tail: &Tail) {
+        self.bytes.splice(self.bytes() - 1, 0, &[&tail.bytes]);
+        self.add_to_count(tail.count as i64);
     }
 
     /// Puts `value` before the first entry.
@@ -398,6 +411,32 @@ impl<'a> DoubleEndedIterator for Iter<'a> {
         }
         self.back = code::before(self.bytes, self.back)?;
         Some(code::value(self.bytes, self.back))
+    }
+}
+
+/// A few entries on their way to the end of a listpack.
+#[derive(Default)]
+pub struct Tail {
+    bytes: SmallVec<[u8; 256]>,
+    count: usize,
+}
+
+impl Tail {
+    /// Adds an entry; canonical decimal integers are stored as integers.
+    pub fn push(&mut self, value: &[u8]) {
+        self.push_item(Item::Bytes(value));
+    }
+
+    /// Adds an integer.
+    pub fn push_int(&mut self, value: i64) {
+        self.push_item(Item::Int(value));
+    }
+
+    fn push_item(&mut self, item: Item<'_>) {
+        for part in Entry::of(item).parts() {
+            self.bytes.extend_from_slice(part);
+        }
+        self.count += 1;
     }
 }
 

@@ -117,6 +117,12 @@ impl<L: Layout> Thin<L> {
         L::len(unsafe { std::slice::from_raw_parts(self.start.as_ptr(), L::HEADER) })
     }
 
+    /// Where the buffer is, without looking at it.
+    #[inline]
+    pub fn address(&self) -> *const u8 {
+        self.start.as_ptr()
+    }
+
     /// The bytes this buffer holds of the allocator.
     pub fn heap_bytes(&self) -> usize {
         capacity_for(self.size())

@@ -14,7 +14,7 @@
 //! Everything but [`last_id_checked`] relies on a sound block: foreign ones are checked first.
 
 use super::StreamId;
-use crate::types::packed::listpack::{Builder, Listpack, LpValue, Pos};
+use crate::types::packed::listpack::{Builder, Listpack, LpValue, Pos, Tail};
 
 const DELETED: i64 = 1;
 const SAME_FIELDS: i64 = 2;
@@ -98,18 +98,20 @@ pub(super) fn create(pairs: &[&[u8]]) -> Listpack {
 pub(super) fn append(pack: &mut Listpack, base: StreamId, id: StreamId, pairs: &[&[u8]]) {
     let master = master(pack);
     let same = has_fields(pack, &master, pairs);
-    pack.push_back_int(if same { SAME_FIELDS } else { 0 });
-    pack.push_back_int(id.ms.wrapping_sub(base.ms) as i64);
-    pack.push_back_int(id.seq.wrapping_sub(base.seq) as i64);
+    let mut tail = Tail::default();
+    tail.push_int(if same { SAME_FIELDS } else { 0 });
+    tail.push_int(id.ms.wrapping_sub(base.ms) as i64);
+    tail.push_int(id.seq.wrapping_sub(base.seq) as i64);
     let steps = if same {
-        pairs.iter().skip(1).step_by(2).for_each(|value| pack.push_back(value));
+        pairs.iter().skip(1).step_by(2).for_each(|value| tail.push(value));
         HEAD_VALUES + pairs.len() / 2
     } else {
-        pack.push_back_int((pairs.len() / 2) as i64);
-        pairs.iter().for_each(|text| pack.push_back(text));
+        tail.push_int((pairs.len() / 2) as i64);
+        pairs.iter().for_each(|text| tail.push(text));
         HEAD_VALUES + 1 + pairs.len()
     };
-    pack.push_back_int(steps as i64);
+    tail.push_int(steps as i64);
+    pack.push_tail(&tail);
     set_counts(pack, master.live + 1, None);
 }
 

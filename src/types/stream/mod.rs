@@ -76,6 +76,12 @@ impl Stream {
         &mut Arc::make_mut(&mut self.inner).log
     }
 
+    /// Where its memory begins, without looking at it.
+    #[inline]
+    pub fn address(&self) -> *const u8 {
+        Arc::as_ptr(&self.inner).cast()
+    }
+
     /// What the stream takes from the allocator, in bytes. O(1).
     pub fn heap_bytes(&self) -> usize {
         let Inner { log, groups } = &*self.inner;

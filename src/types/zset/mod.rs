@@ -150,6 +150,15 @@ impl ZSet {
         self.len() == 0
     }
 
+    /// Where its memory begins, without looking at it.
+    #[inline]
+    pub fn address(&self) -> *const u8 {
+        match self {
+            ZSet::Packed(lp) => lp.address(),
+            ZSet::Big(big) => Arc::as_ptr(big).cast(),
+        }
+    }
+
     /// Bytes on the heap, O(1).
     pub fn heap_bytes(&self) -> usize {
         match self {

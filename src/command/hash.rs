@@ -18,6 +18,7 @@ use crate::resp::reply::{Proto, Reply, SHARED_MIN};
 use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, Keys, Propagate};
 use crate::types::hash::{Deadline, Field, Hash, HashLimits};
 use crate::types::packed::listpack::LpValue;
+use smallvec::SmallVec;
 
 /// The family.
 pub const COMMANDS: &[Command] = &[
@@ -342,7 +343,7 @@ fn set_pairs(ctx: &mut Ctx<'_, '_>, command: &'static str) -> Result<usize> {
         return Err(Error::Arity(command.into()));
     }
     let limits = limits(ctx.node);
-    let names: Vec<&[u8]> = pairs.iter().step_by(2).copied().collect();
+    let names: SmallVec<[&[u8]; 16]> = pairs.iter().step_by(2).copied().collect();
     ctx.txn.expire_named(key, &names);
     let created = ctx.txn.edit(key, Create::Yes, |hash: &mut Hash, note| {
         hash.expect(pairs.iter().copied(), &limits);

@@ -95,7 +95,7 @@ impl Txn<'_> {
     /// The same for those of the named fields whose deadlines have passed: what a command that names them does first.
     pub fn expire_named(&mut self, key: &[u8], names: &[&[u8]]) {
         let now_ms = self.now_ms();
-        if self.keep_expired {
+        if self.keep_expired || !self.has_volatile_fields(key) {
             return;
         }
         let Ok(Some(hash)) = self.peek_as::<Hash>(key) else { return };

@@ -486,6 +486,11 @@ impl<'k> Txn<'k> {
 
     // ---- Writing ----
 
+    /// Whether any hash in the shard of this key has a field with a deadline.
+    pub(super) fn has_volatile_fields(&self, key: &[u8]) -> bool {
+        self.shard(self.hash(key)).dbs[self.db].volatile_fields > 0
+    }
+
     /// Removes the key if its deadline has passed, and returns its hash.
     fn settle(&mut self, key: &[u8]) -> u64 {
         let hash = self.hash(key);
@@ -678,7 +683,9 @@ impl<'k> Txn<'k> {
         let ns = &self.keyspace.namespace;
         let shard = &mut *self.held[slot].1;
         let mut note = Note::default();
-        let Some(kind) = shard.dbs[db].table.get(hash, key).map(Entry::kind) else {
+        shard.save_old(db, hash, key);
+        let part = &mut shard.dbs[db];
+        let Some(entry) = part.table.get_mut(hash, key) else {
             if create == Create::No {
                 return Ok(None);
             }
@@ -693,20 +700,15 @@ impl<'k> Txn<'k> {
             }
             return Ok(Some(result));
         };
-        if kind != T::KIND {
-            return Err(WrongType);
-        }
-        shard.save_old(db, hash, key);
-        let part = &mut shard.dbs[db];
-        let entry = part.table.get_mut(hash, key).expect("looked up just now under the same lock");
-        entry.set_access(evict::touched(entry.access(), ns, now_ms, hash));
         let before = entry.field_deadline();
-        let value = entry.value_mut().and_then(T::of_mut).expect("the kind was compared");
+        let word = entry.access();
+        let Some(value) = entry.value_mut().and_then(T::of_mut) else { return Err(WrongType) };
         let half_done = HalfDone;
         let result = f(value, &mut note);
         std::mem::forget(half_done);
         let spent = value.is_spent();
         let after = entry.field_deadline();
+        entry.set_access(evict::touched(word, ns, now_ms, hash));
         if before != after {
             part.volatile_fields = part.volatile_fields + after.is_some() as usize - before.is_some() as usize;
             match after {

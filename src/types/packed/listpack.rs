@@ -275,6 +275,26 @@ impl Listpack {
         self.splice_in(pos.offset(), removed, Item::Int(value), 0);
     }
 
+    /// Puts all entries of a tail before the entry at `pos`, in one move.
+    pub fn insert_tail_before(&mut self, pos: Pos, tail: &Tail) {
+        self.bytes.splice(pos.offset(), 0, &[&tail.bytes]);
+        self.add_to_count(tail.count as i64);
+    }
+
+    /// Moves `count` entries from `pos` on to before the entry at `target`, or to the end; `target` is none of them.
+    pub fn move_entries(&mut self, pos: Pos, count: usize, target: Option<Pos>) {
+        let bytes = self.as_bytes();
+        let (start, end) = (pos.offset(), (0..count).fold(pos.offset(), |at, _| code::after(bytes, at)));
+        let target = target.map_or(bytes.len() - 1, Pos::offset);
+        let header = bytes.len() - self.bytes.body_len();
+        let body = self.bytes.body_mut();
+        if target < start {
+            body[target - header..end - header].rotate_right(end - start);
+        } else if target > end {
+            body[start - header..target - header].rotate_left(end - start);
+        }
+    }
+
     /// Removes the entry at `pos`; returns the place of the one behind it.
     pub fn delete(&mut self, pos: Pos) -> Option<Pos> {
         self.delete_entries(pos, 1)

@@ -128,6 +128,12 @@ impl<L: Layout> Thin<L> {
         capacity_for(self.size())
     }
 
+    /// The length in bytes without the header.
+    #[inline]
+    pub fn body_len(&self) -> usize {
+        self.size() - L::HEADER
+    }
+
     /// The whole buffer, header included.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
@@ -164,7 +170,9 @@ impl<L: Layout> Thin<L> {
         // written last, and nothing between the first reallocation and here panics: block and length always agree.
         unsafe {
             let base = self.start.as_ptr();
-            base.add(at + removed).copy_to(base.add(at + inserted), len - at - removed);
+            if removed != inserted {
+                base.add(at + removed).copy_to(base.add(at + inserted), len - at - removed);
+            }
             let mut gap = base.add(at);
             for part in parts {
                 gap.copy_from_nonoverlapping(part.as_ptr(), part.len());

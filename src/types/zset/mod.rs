@@ -237,9 +237,8 @@ impl ZSet {
         match self {
             ZSet::Packed(listpack) => {
                 if let Some((pos, _)) = packed::find(listpack, member) {
-                    listpack.delete_entries(pos, 2);
+                    packed::update(listpack, pos, member, score);
                 }
-                packed::insert(listpack, member, score);
             }
             ZSet::Big(big) => Arc::make_mut(big).set(member, score),
         }

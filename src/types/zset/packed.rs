@@ -2,7 +2,7 @@
 
 use super::Scored;
 use crate::base::num::{F64Text, parse_f64};
-use crate::types::packed::listpack::{Listpack, LpValue, Pos};
+use crate::types::packed::listpack::{Listpack, LpValue, Pos, Tail};
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -32,17 +32,27 @@ pub(super) fn find(listpack: &Listpack, member: &[u8]) -> Option<(Pos, f64)> {
 
 /// Adds a pair where it belongs. The member must not be there.
 pub(super) fn insert(listpack: &mut Listpack, member: &[u8], score: f64) {
-    let text = F64Text::new(if score == 0.0 { 0.0 } else { score });
+    let mut pair = Tail::default();
+    pair.push(member);
+    pair.push(score_text(score).as_bytes());
     match first_behind(listpack, member, score) {
-        Some(pos) => {
-            listpack.insert_before(pos, text.as_bytes());
-            listpack.insert_before(pos, member);
-        }
-        None => {
-            listpack.push_back(member);
-            listpack.push_back(text.as_bytes());
-        }
+        Some(pos) => listpack.insert_tail_before(pos, &pair),
+        None => listpack.push_tail(&pair),
     }
+}
+
+/// Changes the score of the member at a place, which then moves to where it belongs.
+pub(super) fn update(listpack: &mut Listpack, pos: Pos, member: &[u8], score: f64) {
+    let Some(score_pos) = listpack.next(pos) else { return };
+    listpack.replace(score_pos, score_text(score).as_bytes());
+    // Its own pair, out of order for now, is not behind itself.
+    let target = first_behind(listpack, member, score);
+    listpack.move_entries(pos, 2, target);
+}
+
+/// Zero has no sign in a listpack.
+fn score_text(score: f64) -> F64Text {
+    F64Text::new(if score == 0.0 { 0.0 } else { score })
 }
 
 fn first_behind(listpack: &Listpack, member: &[u8], score: f64) -> Option<Pos> {

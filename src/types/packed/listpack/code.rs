@@ -117,12 +117,20 @@ fn wide_int(entry: &[u8]) -> i64 {
 
 /// The bytes of an entry's encoding (with an integer's value) and of its string. The end mark and the unused encodings
 /// count as one byte.
-#[inline]
+#[inline(always)]
 fn extent(bytes: &[u8], at: usize) -> (usize, usize) {
+    match bytes[at] {
+        0..STR_6 => (1, 0),
+        first @ STR_6..INT_13 => (1, (first & 0x3F) as usize),
+        _ => long_extent(bytes, at),
+    }
+}
+
+/// The same for the rarer encodings.
+#[inline(never)]
+fn long_extent(bytes: &[u8], at: usize) -> (usize, usize) {
     let first = bytes[at];
     match first {
-        0..STR_6 => (1, 0),
-        STR_6..INT_13 => (1, (first & 0x3F) as usize),
         INT_13..STR_12 => (2, 0),
         STR_12..STR_32 => (2, ((first & 0x0F) as usize) << 8 | bytes[at + 1] as usize),
         STR_32 => (5, u32::from_le_bytes([bytes[at + 1], bytes[at + 2], bytes[at + 3], bytes[at + 4]]) as usize),
@@ -149,7 +157,11 @@ pub(super) fn find(bytes: &[u8], from: usize, needle: &[u8], skip: usize) -> Opt
             to_skip -= 1;
         } else {
             let equal = if is_string(first) {
-                text == needle.len() && bytes[at + head..at + head + text] == *needle
+                // Names of one collection often differ in their last byte only.
+                text == needle.len() && {
+                    let text = &bytes[at + head..at + head + text];
+                    text.last() == needle.last() && text == needle
+                }
             } else {
                 int.is_some_and(|int| value(bytes, at) == LpValue::Int(int))
             };

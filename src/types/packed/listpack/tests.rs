@@ -84,7 +84,7 @@ fn it_is_a_vector_of_strings() {
             let value = rng.value();
             let at = if model.is_empty() { 0 } else { rng.below(model.len()) };
             let pos = lp.seek(at as i64);
-            match (rng.below(9), pos) {
+            match (rng.below(12), pos) {
                 (0, _) => {
                     lp.push_front(&value);
                     model.insert(0, value);
@@ -121,6 +121,29 @@ fn it_is_a_vector_of_strings() {
                     let skip = rng.below(3);
                     let want = model.iter().step_by(skip + 1).position(|v| *v == value).map(|i| i * (skip + 1));
                     assert_eq!(lp.find(&value, skip), want.and_then(|i| lp.seek(i as i64)), "seed {seed} step {step}");
+                }
+                (8, _) => {
+                    let mut tail = Tail::default();
+                    tail.push(&value);
+                    tail.push_int(-70_000);
+                    lp.push_tail(&tail);
+                    model.extend([value, b"-70000".to_vec()]);
+                }
+                (9, Some(pos)) => {
+                    let mut tail = Tail::default();
+                    tail.push(&value);
+                    tail.push(b"12");
+                    lp.insert_tail_before(pos, &tail);
+                    model.splice(at..at, [value, b"12".to_vec()]);
+                }
+                (10, Some(pos)) => {
+                    let count = 1 + rng.below(3).min(model.len() - at - 1);
+                    let target =
+                        [rng.below(at + 1), at + count + rng.below(model.len() - at - count + 1)][rng.below(2)];
+                    lp.move_entries(pos, count, lp.seek(target as i64));
+                    let moved: Vec<Vec<u8>> = model.drain(at..at + count).collect();
+                    let target = if target > at { target - count } else { target };
+                    model.splice(target..target, moved);
                 }
                 _ => {
                     lp.push_back(&value);

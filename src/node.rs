@@ -1,5 +1,7 @@
 //! Everything one process owns, built once, passed by reference; no globals.
 
+pub mod stage;
+
 use crate::acl::Acl;
 use crate::base::later::Later;
 use crate::base::rng::{Rng, secret_hex};
@@ -10,13 +12,14 @@ use crate::client::{Client, Session};
 use crate::config::live::Apply;
 use crate::config::{Config, REDIS_VERSION_PARTS};
 use crate::effect;
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Held, Keyspace};
 use crate::pubsub::PubSub;
 use crate::pubsub::tracking::Mode;
 use crate::script::host::Board;
 use crate::script::{Host, Limits};
 use crate::stats::Stats;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use stage::Stage;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
@@ -58,6 +61,8 @@ pub struct Node {
     /// The script token, which is the right to run scripts: its holder has the host, and alone may wait for shards
     /// while holding some.
     pub token: Mutex<Host>,
+    /// What others may see of a frozen script.
+    pub stage: Stage,
     /// What is known of scripts without the token.
     pub board: Arc<Board>,
     /// Scripts may run the commands that they may not (`DEBUG SET-DISABLE-DENY-SCRIPTS`).
@@ -115,6 +120,7 @@ impl Node {
             clock,
             board: host.board(),
             token: Mutex::new(host),
+            stage: Stage::default(),
             allow_noscript: AtomicBool::new(false),
             pause: RwLock::default(),
             generation: AtomicU64::new(0),
@@ -126,6 +132,12 @@ impl Node {
             replid: RwLock::new(new_replid()),
             config,
         })
+    }
+
+    /// Takes the script token, waiting for it unless a frozen script has it. The caller holds no shard.
+    #[inline]
+    pub fn wait_token(&self) -> Result<MutexGuard<'_, Host>, Held> {
+        stage::wait_token(&self.token, &self.keyspace)
     }
 
     /// Dice for one command.

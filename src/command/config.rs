@@ -151,15 +151,12 @@ pub(super) fn rewrite_file(node: &Node, all: bool) -> std::result::Result<(), Er
 fn reset_stat(ctx: &mut Ctx<'_, '_>) -> Result {
     let reset = |shard: &mut Shard| shard.counters = Counters::default();
     let keyspace = ctx.txn.keyspace();
-    if ctx.txn.holds_all() {
-        ctx.txn.shards_mut().for_each(reset);
-    } else {
-        (0..keyspace.shard_count()).for_each(|shard| reset(&mut keyspace.lock(shard)));
-    }
+    ctx.txn.each_shard(reset)?;
     keyspace.namespace.evicted.store(0, Relaxed);
     keyspace.namespace.exceeded_us.store(0, Relaxed);
     keyspace.later.reset_freed();
     ctx.node.stats.reset();
+    ctx.node.board.evicted_scripts.store(0, Relaxed);
     ctx.reply.ok();
     Ok(Outcome::Done)
 }

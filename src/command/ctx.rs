@@ -12,6 +12,7 @@ use crate::effect::Effect;
 use crate::keyspace::Txn;
 use crate::node::Node;
 use crate::resp::reply::Reply;
+use crate::script::Host;
 use crate::types::Kind;
 use crate::types::packed::listpack::LpValue;
 use crate::types::string::StrRef;
@@ -40,6 +41,9 @@ pub enum Outcome {
     Block(Block),
     /// Hold the reply back for so many milliseconds, with no shard held (DEBUG SLEEP, WAIT).
     Sleep(u64),
+    /// Nothing was done, as a frozen script holds what is needed: run it again later. Handlers say so by
+    /// [`Error::Held`].
+    Held,
     /// Stop the server.
     Shutdown,
 }
@@ -116,6 +120,8 @@ pub struct Ctx<'a, 'k> {
     pub node: &'k Node,
     /// The commands of this server.
     pub commands: &'k CommandTable,
+    /// The script host, where the token is in hand and no script runs.
+    pub host: Option<&'a mut Host>,
     /// The client's session.
     pub session: &'a mut Session,
     /// Who runs it.

@@ -5,14 +5,13 @@
 use super::ctx::{Ctx, Outcome, Result};
 use super::error::Error;
 use super::reload::reload;
-use super::{Command, HostHandler};
+use super::{Command, Handler};
 use crate::base::glob;
 use crate::base::num::{parse_f64, parse_i64, parse_memory};
 use crate::keyspace::digest::{self, Digest};
 use crate::keyspace::evict::lru;
 use crate::keyspace::{Deadline, Entry};
 use crate::resp::reply::Proto;
-use crate::script::Host;
 use crate::spec::{Arity, CommandSpec, Flags, Group, Keys};
 use crate::types::ValueRef;
 use crate::types::string::NewStr;
@@ -22,7 +21,7 @@ use std::time::Duration;
 /// The family.
 pub const COMMANDS: &[Command] = &[DEBUG];
 
-const DEBUG: Command = Command::hosted(
+const DEBUG: Command = Command::new(
     debug,
     CommandSpec {
         name: "DEBUG",
@@ -38,7 +37,7 @@ const DEBUG: Command = Command::hosted(
 );
 
 /// Word, number of arguments after it (at least, at most), handler, form and text of HELP.
-const TABLE: &[(&str, usize, usize, HostHandler, &str, &str)] = &[
+const TABLE: &[(&str, usize, usize, Handler, &str, &str)] = &[
     ("CHANGE-REPL-ID", 0, 0, change_repl_id, "CHANGE-REPL-ID", "Change the replication IDs of the instance."),
     (
         "CONFIG-REWRITE-FORCE-ALL",
@@ -131,11 +130,11 @@ const TABLE: &[(&str, usize, usize, HostHandler, &str, &str)] = &[
     ),
 ];
 
-fn debug(ctx: &mut Ctx<'_, '_>, host: &mut Host) -> Result {
+fn debug(ctx: &mut Ctx<'_, '_>) -> Result {
     let extra = ctx.args.len() - 2;
     let found = TABLE.iter().find(|(word, least, most, ..)| ctx.args.is(1, word) && (*least..=*most).contains(&extra));
     match found {
-        Some((_, _, _, handler, ..)) => handler(ctx, host),
+        Some((_, _, _, handler, ..)) => handler(ctx),
         None => {
             let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
             let word = super::error::until_nul(ctx.args.at(1));
@@ -146,29 +145,29 @@ fn debug(ctx: &mut Ctx<'_, '_>, host: &mut Host) -> Result {
     }
 }
 
-fn change_repl_id(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn change_repl_id(ctx: &mut Ctx<'_, '_>) -> Result {
     *ctx.node.replid.write() = crate::node::new_replid();
     ctx.reply.ok();
     Ok(Outcome::Done)
 }
 
 /// What any fault in a command comes to: the caller of the engine closes this connection and goes on with the others.
-fn panic(_: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn panic(_: &mut Ctx<'_, '_>) -> Result {
     panic!("DEBUG PANIC was asked for");
 }
 
-fn rewrite_all(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn rewrite_all(ctx: &mut Ctx<'_, '_>) -> Result {
     super::config::rewrite_file(ctx.node, true)?;
     ctx.reply.ok();
     Ok(Outcome::Done)
 }
 
-fn help(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn help(ctx: &mut Ctx<'_, '_>) -> Result {
     let forms: Vec<(&str, &str)> = TABLE.iter().filter(|row| !row.4.is_empty()).map(|row| (row.4, row.5)).collect();
     super::introspect::help(ctx, "DEBUG", &forms)
 }
 
-fn dataset_digest(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn dataset_digest(ctx: &mut Ctx<'_, '_>) -> Result {
     let mut total = Digest::default();
     for db in 0..ctx.node.keyspace.databases() {
         let mut part = Digest::default();
@@ -191,7 +190,7 @@ fn dataset_digest(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     Ok(Outcome::Done)
 }
 
-fn digest_value(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn digest_value(ctx: &mut Ctx<'_, '_>) -> Result {
     let keys = ctx.args.rest(2);
     ctx.reply.array(keys.len());
     for key in keys {
@@ -204,11 +203,11 @@ fn digest_value(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     Ok(Outcome::Done)
 }
 
-fn error(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn error(ctx: &mut Ctx<'_, '_>) -> Result {
     Err(Error::Owned(ctx.args[2].to_vec()))
 }
 
-fn listpack(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn listpack(ctx: &mut Ctx<'_, '_>) -> Result {
     let entry = ctx.txn.peek(ctx.args.at(2)).ok_or(Error::NoSuchKey)?;
     let packed = matches!(encoding_of(entry), "listpack" | "listpackex");
     if !packed {
@@ -220,7 +219,7 @@ fn listpack(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     Ok(Outcome::Done)
 }
 
-fn log(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn log(ctx: &mut Ctx<'_, '_>) -> Result {
     tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(&ctx.args[2]));
     ctx.reply.ok();
     Ok(Outcome::Done)
@@ -238,8 +237,10 @@ pub fn encoding_of(entry: &Entry) -> &'static str {
     }
 }
 
-fn object(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn object(ctx: &mut Ctx<'_, '_>) -> Result {
     let now_ms = ctx.now_ms();
+    // An expired key that is still there is shown.
+    ctx.txn.ignore_deadlines = true;
     let entry = ctx.txn.peek(ctx.args.at(2)).ok_or(Error::NoSuchKey)?;
     let idle = lru::idle_seconds(entry.access(), &ctx.txn.keyspace().namespace, now_ms);
     let mut text = format!(
@@ -263,7 +264,7 @@ fn object(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     Ok(Outcome::Done)
 }
 
-fn populate(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn populate(ctx: &mut Ctx<'_, '_>) -> Result {
     let count = ctx.args.int(2)?;
     if count < 0 {
         return Err(Error::OutOfRange);
@@ -290,7 +291,7 @@ fn populate(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     Ok(Outcome::Done)
 }
 
-fn protocol(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn protocol(ctx: &mut Ctx<'_, '_>) -> Result {
     let reply = &mut *ctx.reply;
     match ctx.args[2].to_ascii_lowercase().as_slice() {
         b"string" => reply.bulk(b"Hello World"),
@@ -343,13 +344,13 @@ fn protocol(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     Ok(Outcome::Done)
 }
 
-fn pause_cron(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn pause_cron(ctx: &mut Ctx<'_, '_>) -> Result {
     ctx.node.cron_paused.store(parse_i64(&ctx.args[2]).unwrap_or(0) != 0, Relaxed);
     ctx.reply.ok();
     Ok(Outcome::Done)
 }
 
-fn reply_buffer(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn reply_buffer(ctx: &mut Ctx<'_, '_>) -> Result {
     if !ctx.args.is(2, "RESIZING") {
         return Err(Error::Text("ERR Only RESIZING is known: clients have no reply buffers of their own here"));
     }
@@ -357,7 +358,7 @@ fn reply_buffer(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     Ok(Outcome::Done)
 }
 
-fn packed_threshold(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn packed_threshold(ctx: &mut Ctx<'_, '_>) -> Result {
     let bytes = parse_memory(&ctx.args[2]).filter(|n| *n <= 4 << 30);
     let bytes = bytes.ok_or(Error::Text("ERR argument must be a memory value bigger than 1 and smaller than 4gb"))?;
     ctx.node.list_packed_threshold.store(bytes, Relaxed);
@@ -365,27 +366,27 @@ fn packed_threshold(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
     Ok(Outcome::Done)
 }
 
-fn set_allow_noscript(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn set_allow_noscript(ctx: &mut Ctx<'_, '_>) -> Result {
     ctx.node.allow_noscript.store(&ctx.args[2] != b"0", Relaxed);
     ctx.reply.ok();
     Ok(Outcome::Done)
 }
 
-fn set_active_expire(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn set_active_expire(ctx: &mut Ctx<'_, '_>) -> Result {
     let on = parse_i64(&ctx.args[2]).unwrap_or(0) != 0;
     ctx.node.keyspace.interest.active_expire.store(on, Relaxed);
     ctx.reply.ok();
     Ok(Outcome::Done)
 }
 
-fn sleep(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn sleep(ctx: &mut Ctx<'_, '_>) -> Result {
     let seconds = parse_f64(&ctx.args[2]).unwrap_or(0.0).clamp(0.0, 3600.0);
     std::thread::sleep(Duration::from_secs_f64(seconds));
     ctx.reply.ok();
     Ok(Outcome::Done)
 }
 
-fn stringmatch_len(ctx: &mut Ctx<'_, '_>, _: &mut Host) -> Result {
+fn stringmatch_len(ctx: &mut Ctx<'_, '_>) -> Result {
     let size = usize::try_from(ctx.args.int(2)?).ok().filter(|n| *n <= 1 << 30).ok_or(Error::OutOfRange)?;
     let text = vec![b'a'; size];
     ctx.reply.int(glob::matches(&ctx.args[3], &text) as i64);

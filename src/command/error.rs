@@ -1,6 +1,6 @@
 //! Every error text that goes to the wire, byte for byte as Redis has it. Handlers name a variant, never a text.
 
-use crate::keyspace::WrongType;
+use crate::keyspace::{Held, WrongType};
 use std::borrow::Cow;
 
 /// What a command answers when it cannot do what it is told.
@@ -46,6 +46,8 @@ pub enum Error {
     UnknownSubcommand(Vec<u8>, &'static str),
     /// A subcommand with arguments that it does not take, in the words that containers use.
     WrongSubcommand(Vec<u8>, &'static str),
+    /// A frozen script holds what the command needs: the engine runs it again later, and no client sees this.
+    Held,
     /// Out of memory.
     OutOfMemory,
     /// A text with its own code word, such as `NOAUTH Authentication required.`.
@@ -99,6 +101,7 @@ impl Error {
                 text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
                 return Cow::Owned(text);
             }
+            Error::Held => "ERR a script holds the keys of this command".into(),
             Error::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.".into(),
             Error::Text(text) => (*text).into(),
             Error::Owned(text) => return Cow::Borrowed(text),
@@ -113,6 +116,12 @@ impl Error {
 impl From<WrongType> for Error {
     fn from(_: WrongType) -> Error {
         Error::WrongType
+    }
+}
+
+impl From<Held> for Error {
+    fn from(_: Held) -> Error {
+        Error::Held
     }
 }
 

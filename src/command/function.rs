@@ -3,12 +3,13 @@
 //! The engine runs functions (`engine/script`); here are their rows, and the handlers that look after the libraries of
 //! the script host.
 
-use super::ctx::{Ctx, Outcome, Result};
+use super::ctx::{Ctx, Origin, Outcome, Result};
 use super::error::Error;
-use super::script::{CALL, CALL_RO, FLUSH_MODE, MANAGE, NOT_BUSY, flush_mode};
+use super::script::{CALL, CALL_RO, FLUSH_MODE, MANAGE, busy_with, flush_mode, kill_kind};
 use super::{Command, ScriptBy, introspect};
 use crate::base::glob;
 use crate::node::Node;
+use crate::node::stage::{Act, Kind};
 use crate::persist::rdb::dump::{self, DumpError};
 use crate::script::library::{Library, RestorePolicy};
 use crate::script::{Caller, Host, LogLevel, Tick};
@@ -230,9 +231,11 @@ fn flush(ctx: &mut Ctx<'_, '_>, host: &mut Host) -> Result {
         return Err(Error::WrongSubcommand(ctx.args.at(1).to_vec(), "FUNCTION"));
     }
     let in_background = flush_mode(ctx).ok_or(Error::Text("ERR FUNCTION FLUSH only supports SYNC|ASYNC option"))?;
+    let functions = host.libraries().functions_len() as u64;
     let old = host.flush_functions();
     if in_background {
-        ctx.node.keyspace.later.free(Box::new(old), 0, 0);
+        // They and the machine they are in.
+        ctx.node.keyspace.later.free(Box::new(old), functions + 1, 0);
     }
     ctx.txn.count_dirty(1);
     ctx.reply.ok();
@@ -267,8 +270,8 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Result {
     )
 }
 
-fn kill(_: &mut Ctx<'_, '_>) -> Result {
-    Err(NOT_BUSY)
+fn kill(ctx: &mut Ctx<'_, '_>) -> Result {
+    kill_kind(ctx, Kind::Function)
 }
 
 fn list(ctx: &mut Ctx<'_, '_>, host: &mut Host) -> Result {
@@ -353,12 +356,33 @@ fn restore(ctx: &mut Ctx<'_, '_>, host: &mut Host) -> Result {
 }
 
 fn stats(ctx: &mut Ctx<'_, '_>) -> Result {
+    let act = ctx.node.stage.act();
+    match act.as_ref().map(|act| act.kind) {
+        // What is not late is waited for, as any command waits.
+        Some(_) if ctx.node.stage.busy().is_none() && ctx.origin == Origin::Client => return Err(Error::Held),
+        Some(Kind::Script) => return Err(busy_with(Kind::Script)),
+        _ => {}
+    }
+    let running_ms = |act: &Act| (ctx.node.clock.monotonic_us() / 1000).saturating_sub(act.started_ms);
+    let running = act.as_ref().map(|act| (act, running_ms(act)));
     let board = &ctx.node.board;
     let counts = [board.libraries.load(Relaxed), board.functions.load(Relaxed)];
     let reply = &mut *ctx.reply;
     reply.map(2);
     reply.bulk(b"running_script");
-    reply.null();
+    match running {
+        None => reply.null(),
+        Some((act, ms)) => {
+            reply.map(3);
+            reply.bulk(b"name");
+            reply.bulk(&act.name);
+            reply.bulk(b"command");
+            reply.array(act.argv.len());
+            act.argv.iter().for_each(|arg| reply.bulk(arg));
+            reply.bulk(b"duration_ms");
+            reply.int(ms as i64);
+        }
+    }
     reply.bulk(b"engines");
     reply.map(1);
     reply.bulk(b"LUA");

@@ -177,7 +177,7 @@ struct Overview {
 }
 
 impl Overview {
-    fn of(ctx: &Ctx<'_, '_>) -> Overview {
+    fn of(ctx: &mut Ctx<'_, '_>) -> Result<Overview> {
         let keyspace = &ctx.node.keyspace;
         let mut dbs = vec![DbBytes::default(); keyspace.databases()];
         let mut add = |shard: &Shard| {
@@ -187,17 +187,13 @@ impl Overview {
                 total.wheels += db.wheel.heap_bytes() as u64;
             }
         };
-        if ctx.txn.holds_all() {
-            ctx.txn.shards().for_each(&mut add);
-        } else {
-            (0..keyspace.shard_count()).for_each(|shard| add(&keyspace.lock(shard)));
-        }
+        ctx.txn.each_shard(|shard| add(shard))?;
         let buffers = |client: &Client| match client.client_type() {
             ClientType::Normal | ClientType::Pubsub => client.memory_bytes(),
             _ => 0,
         };
         let board = &ctx.node.board;
-        Overview {
+        Ok(Overview {
             used: alloc::used_memory() as u64,
             peak: alloc::used_memory_peak() as u64,
             startup: ctx.node.stats.startup_bytes.load(Relaxed),
@@ -206,7 +202,7 @@ impl Overview {
             dbs,
             heap: alloc::stats(),
             resident: system::resident_bytes(),
-        }
+        })
     }
 
     fn keys(&self) -> u64 {
@@ -240,7 +236,7 @@ enum Stat {
 }
 
 fn stats(ctx: &mut Ctx<'_, '_>) -> Result {
-    let of = Overview::of(ctx);
+    let of = Overview::of(ctx)?;
     let int = |bytes: u64| Stat::Int(bytes as i64);
     let (allocated, active, held) = (of.heap.allocated as u64, of.heap.active as u64, of.heap.resident as u64);
     let mut fields: Vec<(String, Stat)> = Vec::with_capacity(40);
@@ -349,7 +345,7 @@ fn findings(of: &Overview, clients: u64) -> Vec<(&'static str, &'static str)> {
 }
 
 fn doctor(ctx: &mut Ctx<'_, '_>) -> Result {
-    let of = Overview::of(ctx);
+    let of = Overview::of(ctx)?;
     let found = findings(&of, ctx.node.clients.all().len() as u64);
     let mut text = String::new();
     if of.used < TOO_LITTLE_BYTES {

@@ -42,7 +42,10 @@ fn options(ctx: &Ctx<'_, '_>) -> Result<Options> {
 }
 
 /// `DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]`.
-pub(super) fn reload(ctx: &mut Ctx<'_, '_>, host: &mut Host) -> Result {
+pub(super) fn reload(ctx: &mut Ctx<'_, '_>) -> Result {
+    let Some(host) = ctx.host.take() else {
+        return Err(Error::Text("ERR DEBUG RELOAD is not allowed from script"));
+    };
     let options = options(ctx)?;
     let mut image = ctx.node.reload_image.lock();
     if options.save {

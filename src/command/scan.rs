@@ -178,7 +178,7 @@ fn scan(ctx: &mut Ctx<'_, '_>) -> Result {
     // A table with few keys left in it would otherwise be walked to its end by one call.
     let mut steps = options.count.saturating_mul(10).max(64);
     while let Some(at) = place.filter(|_| walk.visited < options.count && steps > 0) {
-        if !hold(ctx, at.shard) {
+        if !hold(ctx, at.shard)? {
             break;
         }
         let cursor = walk.step(ctx, at, &options);
@@ -232,7 +232,7 @@ fn keys(ctx: &mut Ctx<'_, '_>) -> Result {
             let moved = keyspace.names_moved.load(SeqCst);
             let mark = ctx.reply.begin_array();
             let mut listing = Listing::new(pattern, ctx.txn.now_ms());
-            keyspace.each_key(ctx.txn.db(), |entry| listing.add(entry, ctx.reply));
+            keyspace.each_key(ctx.txn.db(), |entry| listing.add(entry, ctx.reply))?;
             if keyspace.names_moved.load(SeqCst) == moved {
                 ctx.reply.end_array(mark, listing.count);
                 return Ok(Outcome::Done);
@@ -240,7 +240,7 @@ fn keys(ctx: &mut Ctx<'_, '_>) -> Result {
             ctx.reply.truncate(mark);
         }
     }
-    hold_all(ctx);
+    hold_all(ctx)?;
     let mark = ctx.reply.begin_array();
     let mut listing = Listing::new(pattern, ctx.txn.now_ms());
     let db = ctx.txn.db();
@@ -284,11 +284,11 @@ fn dbsize(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn randomkey(ctx: &mut Ctx<'_, '_>) -> Result {
-    let (mut sizes, seed) = shard_sizes(ctx);
+    let (mut sizes, seed) = shard_sizes(ctx)?;
     let mut rng = Rng::from_seed(seed);
     for _ in 0..DRAWS_MAX {
         let Some(shard) = draw_shard(&sizes, &mut rng) else { break };
-        if !hold(ctx, shard) {
+        if !hold(ctx, shard)? {
             continue;
         }
         match draw_key(ctx, shard) {
@@ -306,15 +306,17 @@ fn randomkey(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 /// How many keys each shard has, and a seed from the first one's generator.
-fn shard_sizes(ctx: &mut Ctx<'_, '_>) -> (Vec<usize>, u64) {
-    let (keyspace, db) = (ctx.txn.keyspace(), ctx.txn.db());
-    if ctx.txn.holds_nothing() {
-        let sizes = (0..keyspace.shard_count()).map(|shard| keyspace.lock(shard).dbs[db].table.len()).collect();
-        return (sizes, keyspace.lock(0).rng.next_u64());
+fn shard_sizes(ctx: &mut Ctx<'_, '_>) -> Result<(Vec<usize>, u64)> {
+    if !ctx.txn.holds_nothing() {
+        hold_all(ctx)?;
     }
-    hold_all(ctx);
-    let sizes = ctx.txn.shards().map(|shard| shard.dbs[db].table.len()).collect();
-    (sizes, ctx.txn.held_shard_mut(0).map_or(0, |shard| shard.rng.next_u64()))
+    let db = ctx.txn.db();
+    let (mut sizes, mut seed) = (Vec::new(), None);
+    ctx.txn.each_shard(|shard| {
+        sizes.push(shard.dbs[db].table.len());
+        seed.get_or_insert_with(|| shard.rng.next_u64());
+    })?;
+    Ok((sizes, seed.unwrap_or_default()))
 }
 
 /// What a draw from one shard gave.
@@ -347,31 +349,32 @@ fn draw_key(ctx: &mut Ctx<'_, '_>, shard: u32) -> Draw {
 }
 
 /// Takes one more shard: waiting when none is held yet or a script asks, else only if it is free.
-fn hold(ctx: &mut Ctx<'_, '_>, shard: u32) -> bool {
+fn hold(ctx: &mut Ctx<'_, '_>, shard: u32) -> Result<bool> {
     if ctx.txn.held_shard(shard).is_some() {
-        return true;
+        return Ok(true);
     }
     if ctx.txn.holds_nothing() {
-        ctx.txn.enter(shard);
-        return true;
+        ctx.txn.enter(shard)?;
+        return Ok(true);
     }
     if ctx.origin == Origin::Script {
         ctx.txn.extend(&[shard]);
-        return true;
+        return Ok(true);
     }
-    ctx.txn.try_extend(&[shard])
+    Ok(ctx.txn.try_extend(&[shard]))
 }
 
 /// Takes every shard that is not held yet. A script has the token; anybody else with less than all has nothing, and
 /// takes the token first.
-fn hold_all(ctx: &mut Ctx<'_, '_>) {
+fn hold_all(ctx: &mut Ctx<'_, '_>) -> Result<()> {
     if ctx.txn.holds_all() {
-        return;
+        return Ok(());
     }
     let shards: Vec<u32> = (0..ctx.txn.keyspace().shard_count() as u32).collect();
-    let token = (ctx.origin != Origin::Script).then(|| ctx.node.token.lock());
+    let token = if ctx.origin == Origin::Script { None } else { Some(ctx.node.wait_token()?) };
     ctx.txn.extend(&shards);
     drop(token);
+    Ok(())
 }
 
 #[cfg(test)]

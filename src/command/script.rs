@@ -3,12 +3,15 @@
 //! The engine runs scripts (`engine/script`); here are their rows, and the handlers that look after the cache of the
 //! script host.
 
-use super::ctx::{Ctx, Outcome, Result};
+use super::ctx::{Ctx, Origin, Outcome, Result};
 use super::error::Error;
 use super::introspect;
 use super::{Command, ScriptBy};
+use crate::node::Node;
+use crate::node::stage::{Killed, Kind};
 use crate::script::Host;
 use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Keys};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// The family.
 pub const COMMANDS: &[Command] = &[EVAL, EVALSHA, EVAL_RO, EVALSHA_RO, SCRIPT];
@@ -230,9 +233,11 @@ pub(super) fn flush_mode(ctx: &Ctx<'_, '_>) -> Option<bool> {
 
 fn flush(ctx: &mut Ctx<'_, '_>, host: &mut Host) -> Result {
     let in_background = flush_mode(ctx).ok_or(Error::Text("ERR SCRIPT FLUSH only support SYNC|ASYNC option"))?;
+    let scripts = ctx.node.board.cached_scripts.load(Relaxed);
     let old = host.flush_scripts();
     if in_background {
-        ctx.node.keyspace.later.free(Box::new(old), 0, 0);
+        // They and the machine they are in.
+        ctx.node.keyspace.later.free(Box::new(old), scripts + 1, 0);
     }
     ctx.reply.ok();
     Ok(Outcome::Done)
@@ -257,12 +262,39 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Result {
     )
 }
 
-fn kill(_: &mut Ctx<'_, '_>) -> Result {
-    Err(NOT_BUSY)
+fn kill(ctx: &mut Ctx<'_, '_>) -> Result {
+    kill_kind(ctx, Kind::Script)
 }
 
-/// The answer to a KILL while nothing runs.
-pub(super) const NOT_BUSY: Error = Error::Text("NOTBUSY No scripts in execution right now.");
+/// SCRIPT KILL and FUNCTION KILL.
+pub(super) fn kill_kind(ctx: &mut Ctx<'_, '_>, kind: Kind) -> Result {
+    match ctx.node.stage.kill(kind) {
+        Killed::Yes => {
+            ctx.reply.ok();
+            Ok(Outcome::Done)
+        }
+        // It is not late: the request waits, as it would for any command.
+        Killed::NotYet if ctx.origin == Origin::Client => Err(Error::Held),
+        Killed::Nothing | Killed::NotYet => Err(Error::Text("NOTBUSY No scripts in execution right now.")),
+        Killed::Wrote => Err(Error::Text(
+            "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the \
+             script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
+        )),
+        Killed::Other(other) => Err(busy_with(other)),
+    }
+}
+
+/// The answer of most commands while a script is past its time.
+pub fn busy(node: &Node) -> Option<Error> {
+    node.stage.busy().map(busy_with)
+}
+
+pub(super) fn busy_with(kind: Kind) -> Error {
+    Error::Text(match kind {
+        Kind::Script => "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+        Kind::Function => "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.",
+    })
+}
 
 fn load(ctx: &mut Ctx<'_, '_>, host: &mut Host) -> Result {
     let sha = host.load_script(&ctx.args[2]).map_err(Error::Owned)?;

@@ -195,6 +195,7 @@ const LOLWUT: Command = Command::new(
         arity: Arity::at_least(1),
         flags: Flags::READONLY.and(Flags::FAST),
         args: &[Arg::integer("version").token("VERSION").optional()],
+        keys: Keys::Walk,
         ..BASE
     },
 );
@@ -515,6 +516,9 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result {
     if abort {
         return Err(Error::Text("ERR No shutdown in progress."));
     }
+    if let Some(error) = super::script::busy(ctx.node).filter(|_| !nosave) {
+        return Err(error);
+    }
     if save {
         return no_files(ctx);
     }
@@ -536,7 +540,8 @@ fn lolwut(ctx: &mut Ctx<'_, '_>) -> Result {
     if ctx.args.len() > 2 && ctx.args.is(1, "VERSION") {
         ctx.args.int(2)?;
     }
-    let keys = ctx.node.keyspace.sum(|s| s.dbs.iter().map(|d| d.table.len() as u64).sum());
+    let mut keys = 0;
+    ctx.txn.each_shard(|shard| keys += shard.dbs.iter().map(|db| db.table.len() as u64).sum::<u64>())?;
     let full = (keys.checked_ilog10().map_or(0, |n| n + 1)).min(8) as usize;
     let row = |jar: &str, empty: &str| format!(" {}{}\n", jar.repeat(full), empty.repeat(8 - full));
     let text = format!(

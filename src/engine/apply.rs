@@ -22,6 +22,8 @@ pub enum Refused {
     Malformed,
     /// A command that does not exist, or that answered an error.
     Failed(String),
+    /// A frozen script holds what the command needs: it is to be run again.
+    Held,
 }
 
 impl<'e> Apply<'e> {
@@ -41,8 +43,11 @@ impl<'e> Apply<'e> {
         }
         let args = Argv::new(argv);
         let now_ms = self.engine.node.clock.now_ms();
-        let mut token = known.command.is_hosted().then(|| self.engine.node.token.lock());
-        let mut txn = self.engine.lock_for(known, args, self.session.db, now_ms).map_err(|e| failed(&e.wire()))?;
+        let mut token = None;
+        if known.command.is_hosted() || known.command.spec.keys.holds_all() {
+            token = Some(self.engine.node.wait_token().map_err(|_| Refused::Held)?);
+        }
+        let mut txn = self.engine.lock_for(known, args, self.session.db, now_ms).map_err(|_| Refused::Held)?;
         txn.ignore_deadlines = true;
         let mut reply = Reply::new(Proto::Resp2);
         let mut unit = Unit::default();

@@ -13,8 +13,9 @@ use crate::client::{Client, Marks, Session, Sleep};
 use crate::command::Known;
 use crate::command::args::Argv;
 use crate::command::ctx::{Block, Origin, Outcome};
-use crate::keyspace::Txn;
 use crate::keyspace::waiters::Ticket;
+use crate::keyspace::{Held, Txn};
+use crate::node::stage::Chore;
 use crate::resp::reply::{Proto, Reply};
 use crate::types::Kind;
 use std::sync::Arc;
@@ -125,11 +126,8 @@ impl Engine {
         client.marks.set(Marks::BLOCKED, false);
         client.arg_bytes[0].store(0, Relaxed);
         *client.sleeping.lock() = None;
-        let now_ms = self.node.clock.now_ms();
         for key in &parked.keys {
-            let hash = crate::base::hash::key_hash(key);
-            let mut txn = Txn::one(&self.node.keyspace, parked.db as usize, now_ms, hash);
-            txn.waiters_of(key).forget(parked.db, key, &parked.ticket);
+            self.chore(Chore::Unpark { db: parked.db, key: key.clone(), ticket: parked.ticket.clone() });
         }
     }
 
@@ -153,22 +151,26 @@ impl Engine {
 
     /// Serves waiters of ready keys with empty hands.
     pub(super) fn serve_ready(&self, ready: Ready) {
-        for (db, key) in ready {
-            loop {
-                let now_ms = self.node.clock.now_ms();
-                let hash = crate::base::hash::key_hash(&key);
-                let head = Txn::one(&self.node.keyspace, db as usize, now_ms, hash).waiters_of(&key).live(db, &key);
-                let Some(ticket) = head.first() else { break };
-                let shards = self.shards_of_ticket(ticket, &key);
-                let mut txn = Txn::lock(&self.node.keyspace, db as usize, now_ms, &shards);
-                let mut more = Ready::new();
-                let done = self.serve_key(&mut txn, db, &key, &mut more);
-                let rest = self.commit(txn, Unit::default());
-                self.serve_ready(more);
-                self.serve_ready(rest);
-                if done {
-                    break;
-                }
+        ready.into_iter().for_each(|(db, key)| self.chore(Chore::Serve { db, key }));
+    }
+
+    /// Serves the waiters of one key with empty hands.
+    pub(super) fn serve_waiters(&self, db: u32, key: &[u8]) -> Result<(), Held> {
+        let keyspace = &self.node.keyspace;
+        loop {
+            let now_ms = self.node.clock.now_ms();
+            let hash = crate::base::hash::key_hash(key);
+            let head = Txn::of_key(keyspace, db as usize, now_ms, hash)?.waiters_of(key).live(db, key);
+            let Some(ticket) = head.first() else { return Ok(()) };
+            let shards = self.shards_of_ticket(ticket, key);
+            let mut txn = Txn::of_shards(keyspace, db as usize, now_ms, &shards)?;
+            let mut more = Ready::new();
+            let done = self.serve_key(&mut txn, db, key, &mut more);
+            let rest = self.commit(txn, Unit::default());
+            self.serve_ready(more);
+            self.serve_ready(rest);
+            if done {
+                return Ok(());
             }
         }
     }

@@ -2,13 +2,13 @@
 
 use super::commit::Unit;
 use super::redact::redact;
-use super::{Engine, Flow};
+use super::{Engine, Flow, LocalFlow};
 use crate::client::{Marks, Session};
 use crate::command::args::Argv;
 use crate::command::ctx::{Block, Ctx, Origin, Outcome, TimeoutReply};
 use crate::command::error::Error;
 use crate::command::{Known, Run};
-use crate::keyspace::Txn;
+use crate::keyspace::{Held, Txn};
 use crate::resp::reply::{Proto, Reply};
 use crate::script::Host;
 use crate::spec::{Flags, Keys};
@@ -17,17 +17,21 @@ use std::sync::atomic::Ordering::Relaxed;
 
 impl Engine {
     /// Runs one command of a client by itself.
-    pub(super) fn run_single(&self, session: &mut Session, known: &Known, argv: Argv<'_>, reply: &mut Reply) -> Flow {
+    pub(super) fn run_single(
+        &self,
+        session: &mut Session,
+        known: &Known,
+        argv: Argv<'_>,
+        reply: &mut Reply,
+    ) -> LocalFlow<'_> {
         let now_ms = session.moment.unix_ms();
         let wants_token = known.command.spec.keys.holds_all() || known.command.is_hosted();
-        let mut token = wants_token.then(|| self.node.token.lock());
-        let mut txn = match self.lock_for(known, argv, session.db, now_ms) {
-            Ok(txn) => txn,
-            Err(error) => {
-                self.refuse(session, Some(known), &error, reply);
-                return Flow::Next;
-            }
-        };
+        let mut token = None;
+        if wants_token {
+            let Ok(host) = self.node.wait_token() else { return self.postpone(session) };
+            token = Some(host);
+        }
+        let Ok(mut txn) = self.lock_for(known, argv, session.db, now_ms) else { return self.postpone(session) };
         self.feed_monitors(session, known, argv.all());
         self.prepare(&mut txn, session, known);
         let mut unit = Unit::of(&session.client);
@@ -38,6 +42,7 @@ impl Engine {
             Outcome::Sleep(ms) => Flow::Sleep(ms),
             Outcome::Shutdown => Flow::Shutdown,
             Outcome::Block(block) => Flow::Blocked(self.park(&mut txn, session, known, argv, block)),
+            Outcome::Held => return self.postpone(session),
         };
         let ready = self.commit(txn, unit);
         drop(token);
@@ -52,30 +57,29 @@ impl Engine {
         flow
     }
 
-    /// Takes the shards of a request's keys.
+    /// Takes the shards of a request's keys, unless a frozen script holds one. The token is in hand where the command
+    /// wants it.
     pub(super) fn lock_for<'k>(
         &'k self,
         known: &Known,
         argv: Argv<'_>,
         db: usize,
         now_ms: u64,
-    ) -> Result<Txn<'k>, Error> {
+    ) -> Result<Txn<'k>, Held> {
         let keyspace = &self.node.keyspace;
         match known.command.spec.keys {
             Keys::None | Keys::Walk => Ok(Txn::empty(keyspace, db, now_ms)),
-            Keys::One(index, _) => {
-                // An optional key may be missing (MEMORY, OBJECT HELP).
-                Ok(match argv.all().get(index as usize) {
-                    Some(key) => Txn::one_key(keyspace, db, now_ms, key, argv.key_hash(index as usize)),
-                    None => Txn::empty(keyspace, db, now_ms),
-                })
-            }
+            // An optional key may be missing (MEMORY, OBJECT HELP).
+            Keys::One(index, _) => match argv.all().get(index as usize) {
+                Some(key) => Txn::of_one_key(keyspace, db, now_ms, key, argv.key_hash(index as usize)),
+                None => Ok(Txn::empty(keyspace, db, now_ms)),
+            },
             Keys::All | Keys::AllShowing(..) => Ok(Txn::all(keyspace, db, now_ms)),
             keys => {
                 // A request whose keys cannot be told is left to its handler, which has the right error for it.
                 let found = keys.find(argv.all()).unwrap_or_default();
                 let shards = Txn::shards_of(keyspace, found.iter().map(|(i, _)| argv.all()[*i]));
-                Ok(Txn::lock(keyspace, db, now_ms, &shards))
+                Txn::of_shards(keyspace, db, now_ms, &shards)
             }
         }
     }
@@ -84,6 +88,8 @@ impl Engine {
     pub(super) fn prepare(&self, txn: &mut Txn<'_>, session: &Session, known: &Known) {
         txn.no_touch = session.client.marks.any(Marks::NO_TOUCH) && &*known.name != "touch"
             || known.command.spec.flags.has(Flags::NO_TOUCH);
+        // One DEBUG OBJECT of an EXEC or a script sees expired keys; what follows it does not.
+        txn.ignore_deadlines = false;
         txn.keep_expired = self.node.generation.load(Relaxed) != 0 && self.node.paused(true, txn.now_ms()).is_some();
     }
 
@@ -109,13 +115,17 @@ impl Engine {
             reply,
             node: &self.node,
             commands: &self.commands,
+            host,
             session,
             origin,
             rewrite: Default::default(),
         };
-        let result = match (known.command.run, host) {
-            (Run::Handler(handler), _) => handler(&mut ctx),
-            (Run::Hosted(handler), Some(host)) => handler(&mut ctx, host),
+        let result = match known.command.run {
+            Run::Handler(handler) => handler(&mut ctx),
+            Run::Hosted(handler) => match ctx.host.take() {
+                Some(host) => handler(&mut ctx, host),
+                None => Err(Error::Text("ERR This command is not allowed here")),
+            },
             _ => Err(Error::Text("ERR This command is not allowed here")),
         };
         let rewrite = std::mem::take(&mut ctx.rewrite);
@@ -133,6 +143,10 @@ impl Engine {
                 (Outcome::Done, false)
             }
             Ok(outcome) => (outcome, false),
+            Err(Error::Held) if origin == Origin::Client => {
+                reply.truncate(mark);
+                (Outcome::Held, false)
+            }
             Err(error) => {
                 reply.truncate(mark);
                 self.error(session, &error, reply);

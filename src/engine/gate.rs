@@ -4,6 +4,7 @@ use super::{Engine, multi};
 use crate::client::{Multi, Session};
 use crate::command::args::Argv;
 use crate::command::error::Error;
+use crate::command::script::busy;
 use crate::command::{EngineOp, Known, Run};
 use crate::resp::reply::Proto;
 use crate::spec::Flags;
@@ -57,6 +58,9 @@ impl Engine {
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
                 known.name
             )));
+        }
+        if let Some(error) = busy(&self.node).filter(|_| !spec.flags.has(Flags::ALLOW_BUSY)) {
+            return Verdict::Refuse(error);
         }
         self.paused(session, known, argv)
     }

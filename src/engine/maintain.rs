@@ -20,7 +20,8 @@ impl Engine {
             return false;
         }
         let now_ms = self.node.clock.now_ms();
-        let mut txn = Txn::lock(keyspace, 0, now_ms, &[shard as u32]);
+        // What a frozen script holds is swept after it.
+        let Ok(mut txn) = Txn::of_shards(keyspace, 0, now_ms, &[shard as u32]) else { return false };
         txn.keep_expired = self.node.generation.load(Relaxed) != 0 && self.node.paused(true, now_ms).is_some();
         let started_us = self.node.clock.monotonic_us();
         let swept = txn.sweep(SWEEP_BUDGET);
@@ -88,6 +89,8 @@ impl Engine {
                 break;
             }
         }
+        // What could go may be held by a frozen script: there will be room after it.
+        room |= node.keyspace.frozen.is_on();
         let now_us = node.clock.monotonic_us();
         if room && !self.is_over_limit() {
             namespace.note_exceeded(false, now_us);

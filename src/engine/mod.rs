@@ -24,6 +24,7 @@ use crate::command::{CommandTable, EngineOp, Known, Run};
 use crate::node::Node;
 use crate::resp::reply::{Mark, Reply};
 use block::Parked;
+use script::frozen::Frozen;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// A node and the commands it knows.
@@ -34,14 +35,17 @@ pub struct Engine {
     pub commands: CommandTable,
 }
 
-/// What the caller has to do after a request.
-pub enum Flow {
+/// What the caller has to do after a request. `L` is how a script that takes long is handed over.
+pub enum Flow<L> {
     /// Go on; the reply is written (or is not wanted).
     Next,
     /// The client waits: see [`Parked`].
     Blocked(Parked),
-    /// Run the same request again when the pause is over, at the latest at this Unix time in milliseconds.
+    /// Run the same request again when the mailbox is rung, at the latest at this Unix time in milliseconds: a pause
+    /// or a frozen script is in its way.
     Postponed(u64),
+    /// A script has used up its slice: let others have a turn, then [resume](Engine::resume) it.
+    Script(L),
     /// Hold the reply back for so many milliseconds.
     Sleep(u64),
     /// Close after the replies so far.
@@ -50,15 +54,39 @@ pub enum Flow {
     Shutdown,
 }
 
+/// What the engine answers: a late script comes with all it holds, and cannot leave its thread.
+pub type LocalFlow<'e> = Flow<Box<Frozen<'e>>>;
+
+impl<L> Flow<L> {
+    /// The same with a late script handed over in another way.
+    pub fn map<M>(self, keep: impl FnOnce(L) -> M) -> Flow<M> {
+        match self {
+            Flow::Next => Flow::Next,
+            Flow::Blocked(parked) => Flow::Blocked(parked),
+            Flow::Postponed(until_ms) => Flow::Postponed(until_ms),
+            Flow::Script(late) => Flow::Script(keep(late)),
+            Flow::Sleep(ms) => Flow::Sleep(ms),
+            Flow::Close => Flow::Close,
+            Flow::Shutdown => Flow::Shutdown,
+        }
+    }
+}
+
 impl Engine {
     /// Runs one request of a client.
-    pub fn execute(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply) -> Flow {
+    pub fn execute(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply) -> LocalFlow<'_> {
         let mut mark = reply.mark();
-        let flow = self.execute_inner(session, argv, reply, &mut mark);
-        if session.client.marks.any(Marks::TRACKING_CACHING) && !matches!(flow, Flow::Postponed(_)) {
-            self.end_caching(session, argv);
+        let mut flow = self.execute_inner(session, argv, reply, &mut mark);
+        if matches!(flow, Flow::Postponed(_)) {
+            return flow;
+        }
+        if session.client.marks.any(Marks::TRACKING_CACHING) && !matches!(flow, Flow::Script(_)) {
+            self.end_caching(session, argv.at(0));
         }
         if session.reply_mode != ReplyMode::On {
+            if let Flow::Script(frozen) = &mut flow {
+                frozen.is_silent = matches!(session.reply_mode, ReplyMode::Off | ReplyMode::Skip);
+            }
             self.silence(session, reply, mark);
         }
         if session.closing { Flow::Close } else { flow }
@@ -80,15 +108,21 @@ impl Engine {
 
     /// CLIENT CACHING is for the next command that is not CLIENT, or the next transaction.
     #[cold]
-    fn end_caching(&self, session: &Session, argv: Argv<'_>) {
-        let is_client = self.commands.find(argv.at(0)).is_some_and(|known| known.command.spec.name == "CLIENT");
+    pub(in crate::engine) fn end_caching(&self, session: &Session, name: &[u8]) {
+        let is_client = self.commands.find(name).is_some_and(|known| known.command.spec.name == "CLIENT");
         if session.multi.is_none() && !is_client {
             session.client.marks.set(Marks::TRACKING_CACHING, false);
         }
     }
 
     /// Runs a request; `mark` is where its reply begins, behind the messages that came before it.
-    fn execute_inner(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply, mark: &mut Mark) -> Flow {
+    fn execute_inner(
+        &self,
+        session: &mut Session,
+        argv: Argv<'_>,
+        reply: &mut Reply,
+        mark: &mut Mark,
+    ) -> LocalFlow<'_> {
         let known = match self.resolve(session, argv) {
             Ok(known) => known,
             Err(error) => {
@@ -119,7 +153,6 @@ impl Engine {
         }
         match known.command.run {
             Run::Handler(_) | Run::Hosted(_) => self.run_single(session, known, argv, reply),
-            Run::Engine(EngineOp::Script(call)) => self.run_script_alone(session, known, call, argv, reply),
             Run::Engine(op) => self.run_engine(op, session, known, argv, reply),
             Run::Container => {
                 let error = Error::Arity(known.name.to_string().into());
@@ -153,31 +186,32 @@ impl Engine {
         known: &Known,
         argv: Argv<'_>,
         reply: &mut Reply,
-    ) -> Flow {
-        // EXEC is shown after what it ran.
-        let shown_after = op == EngineOp::Exec;
-        if !shown_after {
+    ) -> LocalFlow<'_> {
+        let worker = self.node.stats.worker(session.client.worker);
+        let errors = worker.errors.get();
+        // WATCH may have to wait and come again.
+        let shown_after = op == EngineOp::Watch;
+        if !shown_after && !matches!(op, EngineOp::Exec | EngineOp::Script(_)) {
             self.feed_monitors(session, known, argv.all());
         }
-        let errors = self.node.stats.worker(session.client.worker).errors.get();
-        let inner_errors = self.node.stats.worker(session.client.worker).exec_errors.get();
-        match op {
+        let flow = match op {
             EngineOp::Multi => self.begin_multi(session, reply),
-            EngineOp::Exec => self.exec_multi(session, reply),
+            EngineOp::Exec => return self.exec_multi(session, argv, reply),
             EngineOp::Discard => self.discard_multi(session, reply),
             EngineOp::Watch => self.watch(session, argv, reply),
             EngineOp::Unwatch => self.unwatch(session, reply),
             EngineOp::Reset => self.reset(session, reply),
-            EngineOp::Script(_) => {}
+            EngineOp::Script(call) => {
+                return self.run_script_alone(session, self.commands.get(known.index), call, argv, reply);
+            }
+        };
+        if let Flow::Next = flow {
+            if shown_after {
+                self.feed_monitors(session, known, argv.all());
+            }
+            self.account(session, known, argv.all(), worker.errors.get() > errors);
         }
-        if shown_after {
-            self.feed_monitors(session, known, argv.all());
-        }
-        // Errors of the commands inside are theirs, not EXEC's.
-        let worker = self.node.stats.worker(session.client.worker);
-        let failed = worker.errors.get() - errors > worker.exec_errors.get() - inner_errors;
-        self.account(session, known, argv.all(), failed);
-        Flow::Next
+        flow
     }
 
     /// Answers an error to a request that did not run; inside MULTI it aborts the transaction.

@@ -6,15 +6,20 @@
 
 use super::commit::Unit;
 use super::exec::reply_timeout;
-use super::{Engine, gate};
+use super::script::frozen::{Frozen, Then};
+use super::script::{Hands, Step};
+use super::{Engine, Flow, LocalFlow};
 use crate::client::{Marks, Multi, ReplyMode, Session};
 use crate::command::args::Argv;
 use crate::command::ctx::{Origin, Outcome};
 use crate::command::error::Error;
 use crate::command::{EngineOp, Known, Run};
-use crate::keyspace::Txn;
+use crate::keyspace::{Held, Txn};
+use crate::node::stage::Chore;
 use crate::resp::reply::{Proto, Reply};
 use crate::script::Host;
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -27,15 +32,34 @@ pub(super) fn runs_inside(known: &Known) -> bool {
     }
 }
 
+/// An EXEC under way.
+pub(super) struct Exec {
+    /// EXEC as the client spelled it.
+    name: Vec<u8>,
+    queue: Vec<(u16, Vec<Vec<u8>>)>,
+    /// The command that runs, or runs next.
+    at: usize,
+    replies: Reply,
+}
+
+impl Exec {
+    /// The command that runs.
+    pub(super) fn current(&self) -> &[Vec<u8>] {
+        self.queue.get(self.at).map_or(&[], |(_, argv)| argv)
+    }
+}
+
 impl Engine {
-    pub(super) fn begin_multi(&self, session: &mut Session, reply: &mut Reply) {
+    pub(super) fn begin_multi(&self, session: &mut Session, reply: &mut Reply) -> LocalFlow<'_> {
         if session.multi.is_some() {
-            return self.error(session, &Error::Text("ERR MULTI calls can not be nested"), reply);
+            self.error(session, &Error::Text("ERR MULTI calls can not be nested"), reply);
+            return Flow::Next;
         }
         session.multi = Some(Box::default());
         session.client.multi.store(0, Relaxed);
         session.client.marks.set(Marks::MULTI, true);
         reply.ok();
+        Flow::Next
     }
 
     /// Queues a command.
@@ -48,13 +72,14 @@ impl Engine {
         reply.simple("QUEUED");
     }
 
-    pub(super) fn discard_multi(&self, session: &mut Session, reply: &mut Reply) {
+    pub(super) fn discard_multi(&self, session: &mut Session, reply: &mut Reply) -> LocalFlow<'_> {
         if session.multi.is_none() {
             self.error(session, &Error::Text("ERR DISCARD without MULTI"), reply);
-            return;
+        } else {
+            self.leave_multi(session);
+            reply.ok();
         }
-        self.leave_multi(session);
-        reply.ok();
+        Flow::Next
     }
 
     /// Leaves MULTI and forgets what is watched.
@@ -68,18 +93,17 @@ impl Engine {
 
     fn forget_watched(&self, session: &mut Session) {
         let Some(dirty) = session.dirty.take() else { return };
-        let now_ms = self.node.clock.now_ms();
         for (db, key) in std::mem::take(&mut session.watched) {
-            let hash = crate::base::hash::key_hash(&key);
             session.client.let_go(key.len());
-            Txn::one(&self.node.keyspace, db as usize, now_ms, hash).unwatch(db, &key, &dirty);
+            self.chore(Chore::Unwatch { db, key, dirty: dirty.clone() });
         }
         session.client.watching.store(0, Relaxed);
     }
 
-    pub(super) fn watch(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply) {
+    pub(super) fn watch(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply) -> LocalFlow<'_> {
         if session.multi.is_some() {
-            return self.error(session, &Error::Text("ERR WATCH inside MULTI is not allowed"), reply);
+            self.error(session, &Error::Text("ERR WATCH inside MULTI is not allowed"), reply);
+            return Flow::Next;
         }
         let dirty = session.dirty.get_or_insert_with(|| Arc::new(AtomicBool::new(false))).clone();
         let now_ms = self.node.clock.now_ms();
@@ -89,7 +113,8 @@ impl Engine {
                 continue;
             }
             let hash = crate::base::hash::key_hash(key);
-            let mut txn = Txn::one(&self.node.keyspace, session.db, now_ms, hash);
+            let locked = Txn::of_key(&self.node.keyspace, session.db, now_ms, hash);
+            let Ok(mut txn) = locked else { return self.postpone(session) };
             txn.watch(key, &dirty);
             let ready = self.commit(txn, Unit::default());
             self.serve_ready(ready);
@@ -98,15 +123,17 @@ impl Engine {
         }
         session.client.watching.store(session.watched.len() as u32, Relaxed);
         reply.ok();
+        Flow::Next
     }
 
-    pub(super) fn unwatch(&self, session: &mut Session, reply: &mut Reply) {
+    pub(super) fn unwatch(&self, session: &mut Session, reply: &mut Reply) -> LocalFlow<'_> {
         self.forget_watched(session);
         reply.ok();
+        Flow::Next
     }
 
     /// RESET: the session is as new, but for its name in the registry.
-    pub(super) fn reset(&self, session: &mut Session, reply: &mut Reply) {
+    pub(super) fn reset(&self, session: &mut Session, reply: &mut Reply) -> LocalFlow<'_> {
         self.leave_multi(session);
         self.unsubscribe_all(session);
         let client = session.client.clone();
@@ -123,101 +150,155 @@ impl Engine {
         session.user = self.node.acl.initial();
         client.labels.write().user = b"default".to_vec();
         reply.simple("RESET");
+        Flow::Next
     }
 
-    pub(super) fn exec_multi(&self, session: &mut Session, reply: &mut Reply) {
-        let Some(multi) = session.multi.take() else {
-            self.error(session, &Error::Text("ERR EXEC without MULTI"), reply);
-            return;
+    /// EXEC. It is shown to monitors after what it runs.
+    pub(super) fn exec_multi(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply) -> LocalFlow<'_> {
+        let name = argv.at(0);
+        let aborted = match &session.multi {
+            None => Some("ERR EXEC without MULTI"),
+            Some(multi) if multi.aborted => Some("EXECABORT Transaction discarded because of previous errors."),
+            Some(_) => None,
         };
-        if multi.aborted {
-            self.leave_multi(session);
-            let text = Error::Text("EXECABORT Transaction discarded because of previous errors.");
-            self.error(session, &text, reply);
-            return;
+        if let Some(text) = aborted {
+            if session.multi.is_some() {
+                self.leave_multi(session);
+            }
+            self.error(session, &Error::Text(text), reply);
+            return self.end_exec(session, name, true);
         }
+        let Some(multi) = session.multi.take() else { return Flow::Next };
         let now_ms = self.node.clock.now_ms();
-        let knowns: Vec<&Known> = multi.queue.iter().map(|(i, _)| self.commands.get(*i)).collect();
-        let wants_token = knowns.iter().any(|k| k.command.spec.keys.is_wide() || k.command.is_hosted());
-        let mut token = wants_token.then(|| self.node.token.lock());
-        let mut txn = self.lock_multi(session, &multi, &knowns, now_ms);
+        let (mut txn, token) = match self.lock_multi(session, &multi, now_ms) {
+            Ok(held) => held,
+            Err(Held) => {
+                session.multi = Some(multi);
+                return self.postpone(session);
+            }
+        };
         let expired = session.watched.iter().any(|(db, key)| txn.is_expired(*db, key));
         if session.is_dirty() || expired {
             drop(txn);
             drop(token);
             self.leave_multi(session);
             reply.null_array();
-            return;
+            return self.end_exec(session, name, false);
         }
-        let mut unit = Unit::of(&session.client);
-        reply.array(multi.queue.len());
-        for ((_, argv), known) in multi.queue.iter().zip(&knowns) {
-            self.exec_one(&mut txn, token.as_deref_mut(), session, known, argv, reply, &mut unit);
-        }
-        let ready = self.commit(txn, unit);
-        drop(token);
-        self.leave_multi(session);
-        self.serve_ready(ready);
+        txn.select(session.db);
+        let mut replies = Reply::new(reply.proto());
+        replies.array(multi.queue.len());
+        let exec = Box::new(Exec { name: name.to_vec(), queue: multi.queue, at: 0, replies });
+        self.go_on_exec(exec, txn, token, Unit::of(&session.client), session, reply)
     }
 
-    fn lock_multi<'k>(&'k self, session: &Session, multi: &Multi, knowns: &[&Known], now_ms: u64) -> Txn<'k> {
+    /// Runs what is left of a queue, up to its end or a script that takes long.
+    pub(super) fn go_on_exec<'e>(
+        &'e self,
+        mut exec: Box<Exec>,
+        mut txn: Txn<'e>,
+        mut token: Option<MutexGuard<'e, Host>>,
+        mut unit: Unit,
+        session: &mut Session,
+        reply: &mut Reply,
+    ) -> LocalFlow<'e> {
+        while exec.at < exec.queue.len() {
+            match self.exec_one(&mut exec, &mut txn, token.as_deref_mut(), session, &mut unit) {
+                Step::Ended(failed) => self.end_queued(&mut exec, session, Reply::default(), failed),
+                Step::Late(run) => match token {
+                    Some(host) => return Flow::Script(Frozen::new(self, txn, host, unit, run, Then::Exec(exec))),
+                    None => break,
+                },
+            }
+        }
+        reply.append(&mut exec.replies);
+        self.end_unit(txn, token, unit);
+        self.leave_multi(session);
+        self.end_exec(session, &exec.name, false)
+    }
+
+    /// Counts a queued command that has run, and adds the rest of its reply.
+    pub(super) fn end_queued(&self, exec: &mut Exec, session: &mut Session, mut last: Reply, failed: bool) {
+        exec.replies.append(&mut last);
+        let (index, argv) = &exec.queue[exec.at];
+        let slices: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
+        self.account(session, self.commands.get(*index), &slices, failed);
+        exec.at += 1;
+    }
+
+    fn end_exec(&self, session: &mut Session, name: &[u8], failed: bool) -> LocalFlow<'_> {
+        if let Some(known) = self.commands.find(name) {
+            self.feed_monitors(session, known, &[name]);
+            self.account(session, known, &[name], failed);
+        }
+        Flow::Next
+    }
+
+    /// Takes what an EXEC needs: the token if anything in it does, and the shards of all keys queued and watched.
+    fn lock_multi<'k>(
+        &'k self,
+        session: &Session,
+        multi: &Multi,
+        now_ms: u64,
+    ) -> Result<(Txn<'k>, Option<MutexGuard<'k, Host>>), Held> {
         let keyspace = &self.node.keyspace;
-        if knowns.iter().any(|k| k.command.spec.keys.is_wide()) {
-            return Txn::all(keyspace, session.db, now_ms);
+        let knowns: SmallVec<[&Known; 8]> = multi.queue.iter().map(|(i, _)| self.commands.get(*i)).collect();
+        let is_wide = knowns.iter().any(|k| k.command.spec.keys.is_wide());
+        let mut token = None;
+        if is_wide || knowns.iter().any(|k| k.command.is_hosted()) {
+            token = Some(self.node.wait_token()?);
+        }
+        if is_wide {
+            return Ok((Txn::all(keyspace, session.db, now_ms), token));
         }
         let mut keys: Vec<&[u8]> = session.watched.iter().map(|(_, k)| &**k).collect();
         for ((_, argv), known) in multi.queue.iter().zip(knowns) {
-            let slices: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
+            let slices: SmallVec<[&[u8]; 8]> = argv.iter().map(Vec::as_slice).collect();
             for (index, _) in known.command.spec.keys.find(&slices).unwrap_or_default() {
-                keys.push(slices[index]);
+                keys.push(&argv[index]);
             }
         }
         let shards = Txn::shards_of(keyspace, keys.into_iter());
-        Txn::lock(keyspace, session.db, now_ms, &shards)
+        Ok((Txn::of_shards(keyspace, session.db, now_ms, &shards)?, token))
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn exec_one<'k>(
-        &'k self,
-        txn: &mut Txn<'k>,
+    fn exec_one<'e>(
+        &'e self,
+        exec: &mut Exec,
+        txn: &mut Txn<'e>,
         host: Option<&mut Host>,
         session: &mut Session,
-        known: &Known,
-        argv: &[Vec<u8>],
-        reply: &mut Reply,
         unit: &mut Unit,
-    ) {
-        let slices: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
+    ) -> Step {
+        let Exec { queue, at, replies, .. } = exec;
+        let (index, argv) = &queue[*at];
+        let known = self.commands.get(*index);
+        let slices: SmallVec<[&[u8]; 8]> = argv.iter().map(Vec::as_slice).collect();
         let argv = Argv::new(&slices);
-        let mut failed = true;
         self.feed_monitors(session, known, &slices);
+        txn.select(session.db);
         match (known.command.run, host) {
             (Run::Engine(EngineOp::Unwatch), _) => {
-                failed = false;
-                reply.ok();
+                replies.ok();
+                Step::Ended(false)
             }
             (Run::Engine(EngineOp::Script(call)), Some(host)) => {
-                txn.select(session.db);
-                failed = self.run_script(txn, host, session, known, call, argv, reply, unit);
+                self.run_script(Hands { txn, host, unit }, session, known, call, argv, replies)
             }
             (Run::Engine(_) | Run::Container, _) => {
-                self.error(session, &gate::NOAUTH, reply);
+                self.error(session, &Error::Text("ERR This command is not allowed here"), replies);
+                Step::Ended(true)
             }
             (Run::Handler(_) | Run::Hosted(_), host) => {
-                txn.select(session.db);
                 self.prepare(txn, session, known);
-                let (outcome, error) = self.call(txn, host, session, known, argv, reply, Origin::Exec, unit);
-                failed = error;
+                let (outcome, failed) = self.call(txn, host, session, known, argv, replies, Origin::Exec, unit);
                 match outcome {
-                    Outcome::Block(block) => reply_timeout(block.on_timeout, reply),
-                    Outcome::Done | Outcome::Sleep(_) => {}
+                    Outcome::Block(block) => reply_timeout(block.on_timeout, replies),
+                    Outcome::Done | Outcome::Sleep(_) | Outcome::Held => {}
                     Outcome::Shutdown => session.closing = true,
                 }
+                Step::Ended(failed)
             }
         }
-        if failed {
-            self.node.stats.worker(session.client.worker).exec_errors.add(1);
-        }
-        self.account(session, known, &slices, failed);
     }
 }

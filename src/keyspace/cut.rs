@@ -87,7 +87,8 @@ impl<'k> Cut<'k> {
 
     fn walk(&mut self, budget: usize, visit: &mut dyn FnMut(u32, &Entry)) -> bool {
         if self.shard < self.keyspace.shard_count() {
-            let mut shard = self.keyspace.lock(self.shard);
+            // A frozen script's shard is walked when the script has ended.
+            let Ok(mut shard) = self.keyspace.wait(self.shard) else { return true };
             let epoch = shard.epoch;
             let mut left = budget;
             for db in &mut shard.dbs {

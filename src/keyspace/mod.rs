@@ -10,6 +10,7 @@ pub mod digest;
 pub mod entry;
 pub mod evict;
 pub mod expire;
+pub mod frozen;
 pub mod memory;
 pub mod namespace;
 pub mod scan;
@@ -22,6 +23,7 @@ pub mod wheel;
 
 pub use change::{Changes, Class, Event};
 pub use entry::Entry;
+pub use frozen::Held;
 pub use txn::{Deadline, Txn, Typed, WrongType};
 
 use crate::base::later::Later;
@@ -64,6 +66,8 @@ pub struct Keyspace {
     /// Raised whenever names move between keys without a change to each (RENAME, SWAPDB): a walk over all keys that
     /// finds it moved walks again.
     pub names_moved: AtomicU64,
+    /// The shards of a frozen script.
+    pub frozen: frozen::Frozen,
     /// Frees big values in the background.
     pub later: Later,
     /// The clock.
@@ -90,6 +94,7 @@ impl Keyspace {
             cutting: AtomicBool::new(false),
             dirty: AtomicU64::new(0),
             names_moved: AtomicU64::new(0),
+            frozen: frozen::Frozen::new(count),
             later,
             clock,
         }
@@ -108,7 +113,8 @@ impl Keyspace {
     pub fn shard_of(&self, hash: u64) -> usize {
         hash as usize & (self.shards.len() - 1)
     }
-    /// Waits for one shard. The caller holds none.
+    /// Waits for one shard, however long. Only with the script token in hand, or where there are no scripts;
+    /// everybody else [waits](Keyspace::wait) no longer than is sound.
     #[inline]
     pub fn lock(&self, shard: usize) -> Guard<'_> {
         self.shards[shard].lock()
@@ -118,9 +124,9 @@ impl Keyspace {
     pub fn try_lock(&self, shard: usize) -> Option<Guard<'_>> {
         self.shards[shard].try_lock()
     }
-    /// Adds up something over all shards, each locked in turn.
+    /// Adds up something over all shards, each locked in turn; those of a frozen script are left out.
     pub fn sum(&self, f: impl Fn(&Shard) -> u64) -> u64 {
-        (0..self.shards.len()).map(|i| f(&self.lock(i))).sum()
+        (0..self.shards.len()).filter_map(|shard| self.wait(shard).ok()).map(|shard| f(&shard)).sum()
     }
     /// Classes somebody listens to.
     #[inline]

@@ -5,8 +5,8 @@
 //! where it stands: the cursor that a client carries is the place in the table above the number of the shard, below
 //! 2^53 because clients keep cursors in doubles.
 
-use super::Keyspace;
 use super::entry::Entry;
+use super::{Held, Keyspace};
 
 /// Entries visited under one lock by [`Keyspace::each_key`].
 const SLICE: usize = 1024;
@@ -41,11 +41,11 @@ impl Keyspace {
     /// Visits every entry of a database, holding one shard at a time and that only for a slice. The caller holds none.
     /// What changes meanwhile may or may not be seen, and a key that moves to another name may be missed:
     /// `names_moved` tells.
-    pub fn each_key(&self, db: usize, mut each: impl FnMut(&Entry)) {
+    pub fn each_key(&self, db: usize, mut each: impl FnMut(&Entry)) -> Result<(), Held> {
         for shard in 0..self.shard_count() {
             let mut cursor = 0;
             loop {
-                let guard = self.lock(shard);
+                let guard = self.wait(shard)?;
                 let mut visited = 0;
                 while visited < SLICE {
                     cursor = guard.dbs[db].table.scan(cursor, |entry| {
@@ -61,6 +61,7 @@ impl Keyspace {
                 }
             }
         }
+        Ok(())
     }
 }
 

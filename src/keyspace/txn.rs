@@ -1,8 +1,8 @@
 //! The lock set of a running command: read, write, insert, remove.
 //!
 //! A [`Txn`] holds the shards of a command's keys from before its handler runs until its changes have been committed.
-//! Nobody waits for a shard while holding one: [`Txn::lock`] takes a set by trying, and on failure releases all and
-//! waits for the busy one with empty hands. The exception is the holder of the script token, of whom there is one
+//! Nobody waits for a shard while holding one: [`Txn::of_shards`] takes a set by trying, and on failure releases all
+//! and waits for the busy one with empty hands; nobody waits for a frozen script at all ([`Held`]). The exception is the holder of the script token, of whom there is one
 //! ([`Txn::extend`]), and [`Txn::all`], which the caller may use only with the token.
 //!
 //! Reads take `&self`: an expired key is simply absent to them and is removed when the transaction
@@ -13,6 +13,7 @@
 use super::change::{Changes, Class, Event, Gone, Modified, Why};
 use super::entry::Entry;
 use super::evict;
+use super::frozen::Held;
 use super::shard::Shard;
 use super::{Guard, Keyspace};
 use crate::base::hash::key_hash;
@@ -198,21 +199,21 @@ impl<'k> Txn<'k> {
         Txn::with(keyspace, db, now_ms, SmallVec::new())
     }
 
-    /// Holds the shard of one key hash; waits for it.
+    /// Holds the shard of one key hash; waits for it, unless a frozen script holds it.
     #[inline]
-    pub fn one(keyspace: &'k Keyspace, db: usize, now_ms: u64, hash: u64) -> Txn<'k> {
+    pub fn of_key(keyspace: &'k Keyspace, db: usize, now_ms: u64, hash: u64) -> Result<Txn<'k>, Held> {
         let shard = keyspace.shard_of(hash);
         let mut held = SmallVec::new();
-        held.push((shard as u32, keyspace.lock(shard)));
-        Txn::with(keyspace, db, now_ms, held)
+        held.push((shard as u32, keyspace.wait(shard)?));
+        Ok(Txn::with(keyspace, db, now_ms, held))
     }
 
     /// The same for a key that lies where it is as long as the transaction lives: it is not hashed again.
     #[inline]
-    pub fn one_key(keyspace: &'k Keyspace, db: usize, now_ms: u64, key: &[u8], hash: u64) -> Txn<'k> {
-        let mut txn = Txn::one(keyspace, db, now_ms, hash);
+    pub fn of_one_key(keyspace: &'k Keyspace, db: usize, now_ms: u64, key: &[u8], hash: u64) -> Result<Txn<'k>, Held> {
+        let mut txn = Txn::of_key(keyspace, db, now_ms, hash)?;
         txn.known = (key.as_ptr() as usize, key.len(), hash);
-        txn
+        Ok(txn)
     }
 
     #[inline]
@@ -226,13 +227,16 @@ impl<'k> Txn<'k> {
     }
 
     /// Holds these shards (sorted, no shard twice). Tries them in order; when one is busy, releases all and waits for
-    /// that one with empty hands.
-    pub fn lock(keyspace: &'k Keyspace, db: usize, now_ms: u64, shards: &[u32]) -> Txn<'k> {
+    /// that one with empty hands, unless a frozen script holds it.
+    pub fn of_shards(keyspace: &'k Keyspace, db: usize, now_ms: u64, shards: &[u32]) -> Result<Txn<'k>, Held> {
         debug_assert!(shards.is_sorted_by(|a, b| a < b));
         let mut held: SmallVec<[(u32, Guard<'k>); 2]> = SmallVec::new();
         let mut wait_for: Option<u32> = None;
         'again: loop {
-            let mut first = wait_for.map(|s| (s, keyspace.lock(s as usize)));
+            let mut first = match wait_for {
+                Some(shard) => Some((shard, keyspace.wait(shard as usize)?)),
+                None => None,
+            };
             for &shard in shards {
                 if let Some((_, guard)) = first.take_if(|(s, _)| *s == shard) {
                     held.push((shard, guard));
@@ -244,8 +248,18 @@ impl<'k> Txn<'k> {
                     continue 'again;
                 }
             }
-            return Txn::with(keyspace, db, now_ms, held);
+            return Ok(Txn::with(keyspace, db, now_ms, held));
         }
+    }
+
+    /// [`Txn::of_key`] where there are no scripts.
+    pub fn one(keyspace: &'k Keyspace, db: usize, now_ms: u64, hash: u64) -> Txn<'k> {
+        Txn::of_key(keyspace, db, now_ms, hash).expect("no script is frozen")
+    }
+
+    /// [`Txn::of_shards`] where there are no scripts.
+    pub fn lock(keyspace: &'k Keyspace, db: usize, now_ms: u64, shards: &[u32]) -> Txn<'k> {
+        Txn::of_shards(keyspace, db, now_ms, shards).expect("no script is frozen")
     }
 
     /// The shards of these keys, sorted, each once.
@@ -290,10 +304,26 @@ impl<'k> Txn<'k> {
         true
     }
 
-    /// Takes the first shard of a transaction that holds nothing yet, waiting for it.
-    pub fn enter(&mut self, shard: u32) {
+    /// Takes the first shard of a transaction that holds nothing yet, waiting for it unless a frozen script holds it.
+    pub fn enter(&mut self, shard: u32) -> Result<(), Held> {
         assert!(self.held.is_empty(), "nobody waits for a shard while holding one");
-        self.held.push((shard, self.keyspace.lock(shard as usize)));
+        self.held.push((shard, self.keyspace.wait(shard as usize)?));
+        Ok(())
+    }
+    /// Visits every shard: those held if all are, else one after another, each locked for its turn. What was visited
+    /// before a frozen script was met is to be thrown away.
+    pub fn each_shard(&mut self, mut visit: impl FnMut(&mut Shard)) -> Result<(), Held> {
+        if self.holds_all() {
+            self.shards_mut().for_each(visit);
+            return Ok(());
+        }
+        assert!(self.held.is_empty(), "nobody waits for a shard while holding one");
+        (0..self.keyspace.shard_count())
+            .try_for_each(|shard| self.keyspace.wait(shard).map(|mut shard| visit(&mut shard)))
+    }
+    /// The numbers of the shards held.
+    pub fn held_numbers(&self) -> impl Iterator<Item = u32> {
+        self.held.iter().map(|(number, _)| *number)
     }
     /// The shard of this number, if it is held.
     pub fn held_shard(&self, shard: u32) -> Option<&Shard> {

@@ -35,6 +35,9 @@ const TICK_LATE_US: u64 = 2_000;
 /// Jobs between steps of the collector.
 const STEP_EVERY: u32 = 50;
 
+/// How much bigger those steps are after compiling.
+const COMPILED_STEPS: u32 = 8;
+
 /// Garbage beyond this, and beyond as much as is live, is collected at once.
 const GARBAGE_BYTES: usize = 4 << 20;
 
@@ -107,10 +110,11 @@ impl<'a> Machine<'a> {
                 Tell::Quit => return,
             }
             let Some(job) = desk.job.take() else { continue };
+            let compiles = matches!(job, Job::Compile { .. } | Job::Load { .. });
             let outcome = self.perform(job, desk).unwrap_or_else(|error| failed(plain_text(&error)));
             set_limit(self.lua, 0);
             *desk.outcome.borrow_mut() = Some(outcome);
-            self.collect();
+            self.collect(compiles);
         }
     }
 
@@ -203,7 +207,8 @@ impl<'a> Machine<'a> {
         fatal(self.lua, value).map(Outcome::Failed)
     }
 
-    fn collect(&self) {
+    /// Compiling leaves more garbage than running, and what stays of it grows with every script: it pays its share.
+    fn collect(&self, compiled: bool) {
         let used = self.lua.used_memory();
         let live = self.live.get();
         if used > live + live.max(GARBAGE_BYTES) {
@@ -216,7 +221,8 @@ impl<'a> Machine<'a> {
         let jobs = self.jobs.get().wrapping_add(1);
         self.jobs.set(jobs);
         if jobs % STEP_EVERY == 0 {
-            let done = self.lua.gc_step_kbytes(STEP_EVERY as i32);
+            let step = if compiled { COMPILED_STEPS * STEP_EVERY } else { STEP_EVERY };
+            let done = self.lua.gc_step_kbytes(step as i32);
             debug_assert!(done.is_ok(), "no finalizer of ours fails");
         }
     }

@@ -11,13 +11,14 @@ use crate::command::args::Argv;
 use crate::command::ctx::UNBLOCKED;
 use crate::config::special::ClientClass;
 use crate::engine::block::Parked;
-use crate::engine::{Engine, Flow};
+use crate::engine::script::frozen::Frozen;
+use crate::engine::{Engine, Flow, LocalFlow};
 use crate::keyspace::waiters::GaveUp;
 use crate::resp::reply::Reply;
 use crate::resp::request::{Limits, Parser, ProtocolError, Request, Room, Step};
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -42,6 +43,9 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
     static REPLY: RefCell<Reply> = RefCell::default();
     static ROOM: RefCell<Room> = RefCell::default();
+    /// The script between two slices, if it is one of this worker's clients that runs it. It must not leave the thread,
+    /// while the task of its client might as far as the compiler knows.
+    static LATE: Cell<Option<Box<Frozen<'static>>>> = const { Cell::new(None) };
 }
 
 /// Makes the buffer of this worker, so that it does not count as what a client needs.
@@ -60,15 +64,14 @@ enum Turn {
     /// Wait for more input.
     Next,
     /// Something to be awaited.
-    Flow(Flow),
+    Flow(Flow<()>),
     /// The peer closed, or broke the protocol, or the connection failed.
     Close,
 }
 
 /// One connection.
 pub struct Conn<S> {
-    /// The worker's own handle.
-    engine: Arc<Arc<Engine>>,
+    engine: &'static Engine,
     stream: S,
     session: Session,
     parser: Parser,
@@ -95,7 +98,7 @@ enum Woke {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// A connection of a client that is in the registry.
-    pub fn new(engine: Arc<Arc<Engine>>, stream: S, client: Arc<Client>) -> Conn<S> {
+    pub fn new(engine: &'static Engine, stream: S, client: Arc<Client>) -> Conn<S> {
         let user = engine.node.acl.initial();
         Conn {
             session: Session::new(client, user),
@@ -312,18 +315,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     }
 
     fn run_requests(&mut self, input: &[u8], out: &mut Reply) -> Turn {
-        let engine = self.engine.clone();
+        let engine = self.engine;
         self.session.moment = engine.node.clock.moment();
         self.session.client.last_ms.store(self.session.moment.ns / 1_000_000, Relaxed);
         self.session.client.query[0].store(input.len() as u64, Relaxed);
         let mut batch: SmallVec<[Request; BATCH_MAX]> = SmallVec::new();
         let result = 'input: loop {
             batch.clear();
-            let end = self.collect(&engine, input, &mut batch);
+            let end = self.collect(engine, input, &mut batch);
             engine.node.stats.worker(self.session.client.worker).batch_max.raise(batch.len() as u64);
-            let hashes = self.fetch_ahead(&engine, &batch, input);
+            let hashes = self.fetch_ahead(engine, &batch, input);
             for (index, request) in batch.iter().enumerate() {
-                match self.run_one(&engine, request, hashes.get(index).copied().flatten(), input, out) {
+                match self.run_one(engine, request, hashes.get(index).copied().flatten(), input, out) {
                     Flow::Next if out.len() > FREE_BYTES && self.output_over_limit(out.len()) => return Turn::Close,
                     Flow::Next => {}
                     flow => {
@@ -464,12 +467,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
 
     fn run_one(
         &mut self,
-        engine: &Engine,
+        engine: &'static Engine,
         request: &Request,
         hash: Option<u64>,
         input: &[u8],
         out: &mut Reply,
-    ) -> Flow {
+    ) -> Flow<()> {
         let args = self.parser.args(request, input);
         let mut list: SmallVec<[&[u8]; 8]> = SmallVec::new();
         for index in 0..args.len() {
@@ -550,7 +553,7 @@ enum After {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
-    async fn follow(&mut self, flow: Flow) -> After {
+    async fn follow(&mut self, flow: Flow<()>) -> After {
         match flow {
             Flow::Next => After::Next,
             Flow::Close => After::Close,
@@ -561,10 +564,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             }
             Flow::Blocked(parked) => self.wait_parked(parked).await,
             Flow::Postponed(until_ms) => self.wait_pause(until_ms).await,
+            Flow::Script(()) => self.run_script().await,
         }
     }
 
-    /// Waits out a CLIENT PAUSE, then runs the request again.
+    /// Runs a script slice by slice; in between the worker serves others. A client that goes away does not end it.
+    async fn run_script(&mut self) -> After {
+        loop {
+            tokio::task::yield_now().await;
+            let Some(frozen) = LATE.take() else { return After::Next };
+            let mut out = std::mem::take(&mut self.unsent);
+            out.set_proto(self.session.proto);
+            let engine = self.engine;
+            let flow =
+                guarded("a script", &mut self.session, &mut out, |session, out| engine.resume(frozen, session, out));
+            self.unsent = out;
+            match flow {
+                Flow::Script(()) => {}
+                flow => return Box::pin(self.follow(flow)).await,
+            }
+        }
+    }
+
+    /// Waits out a CLIENT PAUSE or a frozen script, then runs the request again.
     async fn wait_pause(&mut self, mut until_ms: u64) -> After {
         self.session.client.marks.set(Marks::BLOCKED, true);
         let after = loop {
@@ -577,9 +599,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             let list: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
             let mut out = std::mem::take(&mut self.unsent);
             out.set_proto(self.session.proto);
-            let engine = self.engine.clone();
+            let engine = self.engine;
             self.session.moment = engine.node.clock.moment();
-            let flow = run_guarded(&engine, &mut self.session, Argv::new(&list), &mut out);
+            let flow = run_guarded(engine, &mut self.session, Argv::new(&list), &mut out);
             self.unsent = out;
             match flow {
                 Flow::Postponed(at) => {
@@ -706,11 +728,21 @@ fn class_of(client: &Client) -> ClientClass {
 }
 
 /// Runs a request; a panic in it closes the connection with an error and leaves no lock held.
-fn run_guarded(engine: &Engine, session: &mut Session, argv: Argv<'_>, out: &mut Reply) -> Flow {
+fn run_guarded(engine: &'static Engine, session: &mut Session, argv: Argv<'_>, out: &mut Reply) -> Flow<()> {
+    let name = argv.at(0);
+    guarded(name, session, out, |session, out| engine.execute(session, argv, out))
+}
+
+fn guarded(
+    name: impl AsRef<[u8]>,
+    session: &mut Session,
+    out: &mut Reply,
+    run: impl FnOnce(&mut Session, &mut Reply) -> LocalFlow<'static>,
+) -> Flow<()> {
     let mark = out.mark();
-    let result = catch_unwind(AssertUnwindSafe(|| engine.execute(session, argv, out)));
-    result.unwrap_or_else(|_| {
-        let name = String::from_utf8_lossy(argv.all()[0]).into_owned();
+    let result = catch_unwind(AssertUnwindSafe(|| run(session, out)));
+    result.map(|flow| flow.map(|frozen| LATE.set(Some(frozen)))).unwrap_or_else(|_| {
+        let name = String::from_utf8_lossy(name.as_ref()).into_owned();
         tracing::error!("A command failed and its connection is closed: {name:?}");
         out.truncate(mark);
         out.error("ERR internal error, the connection is closed");

@@ -52,6 +52,7 @@ pub async fn tick(engine: Arc<Engine>) {
         node.settle_tracking();
         engine.limit_clients();
         ring_slow(&engine);
+        engine.do_chores();
         while engine.evict_on() {
             tokio::task::yield_now().await;
         }

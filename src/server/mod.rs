@@ -131,24 +131,25 @@ fn run_worker(
         }
     };
     crate::base::alloc::settle_arena();
-    // Cloned for every turn of a connection: a handle of its own, so that workers do not fight for one counter.
-    let engine = Arc::new(engine);
     conn::warm_up();
+    // The process ends with its workers. A connection that holds a late script borrows from the engine across its awaits,
+    // which only a borrow for ever allows; it also saves the workers a fight for one counter of references.
+    let lasting: &'static Engine = Box::leak(Box::new(engine.clone()));
     let accept = async {
         while let Some(connection) = handed.recv().await {
             let now_ms = engine.node.clock.monotonic_us() / 1000;
             engine.node.stats.worker(index).connections.add(1);
-            let (engine, stop, load) = (engine.clone(), stop.clone(), load.clone());
+            let (stop, load) = (stop.clone(), load.clone());
             match connection {
                 Handed::Tcp(stream, peer) => {
                     let client = engine.node.clients.add(index, peer, now_ms);
                     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-                    tokio::spawn(live(Box::new(Conn::new(engine, stream, client)), stop, load));
+                    tokio::spawn(live(Box::new(Conn::new(lasting, stream, client)), stop, load));
                 }
                 Handed::Unix(stream, peer) => {
                     let client = engine.node.clients.add(index, peer, now_ms);
                     let Ok(stream) = tokio::net::UnixStream::from_std(stream) else { continue };
-                    tokio::spawn(live(Box::new(Conn::new(engine, stream, client)), stop, load));
+                    tokio::spawn(live(Box::new(Conn::new(lasting, stream, client)), stop, load));
                 }
             }
         }
@@ -158,7 +159,7 @@ fn run_worker(
         let _ = stopping.wait_for(|s| *s).await;
     };
     runtime.block_on(async {
-        tokio::spawn(cron::sweep(Arc::clone(&*engine), index, count));
+        tokio::spawn(cron::sweep(engine.clone(), index, count));
         tokio::select! {
             () = accept => {}
             () = stopped => {}
@@ -180,5 +181,7 @@ async fn live<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     if stops {
         // The main thread listens until the end.
         let _ = stop.send(true);
+        // Who asked for the end sees it when nobody can connect any more: the connection ends with the process.
+        std::mem::forget(conn);
     }
 }

@@ -69,8 +69,6 @@ pub struct Worker {
     pub writes: Count,
     /// Error replies.
     pub errors: Count,
-    /// Those of them that commands inside an EXEC answered.
-    pub exec_errors: Count,
     /// The most requests run in one go.
     pub batch_max: Count,
     /// The longest command in nanoseconds.
@@ -115,7 +113,6 @@ impl Stats {
             reads: Count::default(),
             writes: Count::default(),
             errors: Count::default(),
-            exec_errors: Count::default(),
             batch_max: Count::default(),
             command_max: Count::default(),
             by_command: (0..commands).map(|_| CommandCount::default()).collect(),
@@ -173,9 +170,7 @@ impl Stats {
     /// CONFIG RESETSTAT.
     pub fn reset(&self) {
         for w in self.workers() {
-            for c in
-                [&w.commands, &w.connections, &w.net_in, &w.net_out, &w.reads, &w.writes, &w.errors, &w.exec_errors]
-            {
+            for c in [&w.commands, &w.connections, &w.net_in, &w.net_out, &w.reads, &w.writes, &w.errors] {
                 c.reset();
             }
             [&w.batch_max, &w.command_max].into_iter().for_each(Count::reset);

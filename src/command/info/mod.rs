@@ -13,8 +13,8 @@ use crate::client::{Client, ClientType, Marks};
 use crate::command::CommandTable;
 use crate::config::REDIS_VERSION;
 use crate::config::cell::Word;
-use crate::keyspace::Txn;
 use crate::keyspace::shard::Shard;
+use crate::keyspace::{Held, Txn};
 use crate::node::Node;
 use crate::script::host::Board;
 use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group, Keys};
@@ -81,7 +81,7 @@ fn info(ctx: &mut Ctx<'_, '_>) -> Result {
     let view = View {
         node: ctx.node,
         commands: ctx.commands,
-        totals: Totals::of(ctx.txn),
+        totals: Totals::of(ctx.txn)?,
         clients: ctx.node.clients.all(),
         now_ms: ctx.now_ms(),
     };
@@ -172,16 +172,10 @@ struct DbTotals {
 }
 
 impl Totals {
-    /// Of the shards a transaction holds if it holds all, else of one shard after another.
-    fn of(txn: &Txn<'_>) -> Totals {
-        let keyspace = txn.keyspace();
-        let mut totals = Totals { dbs: vec![DbTotals::default(); keyspace.databases()], ..Totals::default() };
-        if txn.holds_all() {
-            txn.shards().for_each(|shard| totals.add(shard));
-        } else {
-            (0..keyspace.shard_count()).for_each(|shard| totals.add(&keyspace.lock(shard)));
-        }
-        totals
+    fn of(txn: &mut Txn<'_>) -> std::result::Result<Totals, Held> {
+        let mut totals = Totals { dbs: vec![DbTotals::default(); txn.keyspace().databases()], ..Totals::default() };
+        txn.each_shard(|shard| totals.add(shard))?;
+        Ok(totals)
     }
 
     fn add(&mut self, shard: &Shard) {

@@ -2,68 +2,85 @@
 //!
 //! A script is one unit, as an EXEC is: one lock set, one moment, one list of effects. It takes the script token, then
 //! the shards of the keys it declares; a command of it that touches another key takes that key's shard then, which the
-//! token allows. What it may do is judged in `rules.rs`; how it runs commands is in `nested.rs`.
+//! token allows. What it may do is judged in `rules.rs`; how it runs commands is in `nested.rs`; what becomes of one that
+//! takes longer than a slice is in `frozen.rs`.
 
+pub mod frozen;
 mod nested;
 mod rules;
 
 use super::commit::Unit;
-use super::{Engine, Flow};
+use super::{Engine, Flow, LocalFlow};
 use crate::base::num::parse_i64;
 use crate::client::{Marks, Session};
 use crate::command::args::Argv;
 use crate::command::error::Error;
 use crate::command::{Known, ScriptBy, ScriptCall};
 use crate::keyspace::Txn;
+use crate::node::stage::Kind;
 use crate::resp::reply::{Proto, Reply};
 use crate::script::host::{Call, Script};
 use crate::script::{Host, Progress};
-use nested::{Nested, Run};
+use frozen::{Frozen, Then};
+use nested::Nested;
+pub(super) use nested::Run;
+
+/// How far a script got.
+pub(super) enum Step {
+    /// It ended; its reply is written. True when that is, or has in it, an error.
+    Ended(bool),
+    /// It used up its slice.
+    Late(Box<Run>),
+}
+
+/// What a unit with a script in it holds.
+pub(super) struct Hands<'a, 'e> {
+    pub txn: &'a mut Txn<'e>,
+    pub host: &'a mut Host,
+    pub unit: &'a mut Unit,
+}
 
 impl Engine {
     /// Runs a script that is a request of its own.
-    pub(super) fn run_script_alone(
-        &self,
+    pub(super) fn run_script_alone<'e>(
+        &'e self,
         session: &mut Session,
-        known: &Known,
+        known: &'e Known,
         call: ScriptCall,
         argv: Argv<'_>,
         reply: &mut Reply,
-    ) -> Flow {
+    ) -> LocalFlow<'e> {
         let now_ms = session.moment.unix_ms();
-        let mut host = self.node.token.lock();
-        let mut txn = match self.lock_for(known, argv, session.db, now_ms) {
-            Ok(txn) => txn,
-            Err(error) => {
-                self.refuse(session, Some(known), &error, reply);
-                return Flow::Next;
-            }
-        };
+        let Ok(mut host) = self.node.wait_token() else { return self.postpone(session) };
+        let Ok(mut txn) = self.lock_for(known, argv, session.db, now_ms) else { return self.postpone(session) };
         let mut unit = Unit::of(&session.client);
-        let failed = self.run_script(&mut txn, &mut host, session, known, call, argv, reply, &mut unit);
-        let ready = self.commit(txn, unit);
-        drop(host);
-        self.serve_ready(ready);
-        self.account(session, known, argv.all(), failed);
-        Flow::Next
+        let hands = Hands { txn: &mut txn, host: &mut host, unit: &mut unit };
+        match self.run_script(hands, session, known, call, argv, reply) {
+            Step::Ended(failed) => {
+                self.end_unit(txn, Some(host), unit);
+                self.account(session, known, argv.all(), failed);
+                Flow::Next
+            }
+            Step::Late(run) => {
+                let argv = argv.all().iter().map(|arg| arg.to_vec()).collect();
+                Flow::Script(Frozen::new(self, txn, host, unit, run, Then::Alone { known, argv }))
+            }
+        }
     }
 
-    /// Runs a script within a transaction; true when its reply is, or has in it, an error.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn run_script<'k>(
-        &'k self,
-        txn: &mut Txn<'k>,
-        host: &mut Host,
+    /// Starts a script within a transaction.
+    pub(super) fn run_script<'e>(
+        &'e self,
+        hands: Hands<'_, 'e>,
         session: &mut Session,
         known: &Known,
         call: ScriptCall,
         argv: Argv<'_>,
         reply: &mut Reply,
-        unit: &mut Unit,
-    ) -> bool {
+    ) -> Step {
         // Shown before what it runs is.
         self.show_to_monitors(session, known, argv.all());
-        let prepared = find(host, call.by, argv).and_then(|(script, keys)| {
+        let prepared = find(hands.host, call.by, argv).and_then(|(script, keys)| {
             let rules = self.rules(session, script.flags, call)?;
             Ok((script, keys, rules))
         });
@@ -71,26 +88,58 @@ impl Engine {
             Ok(prepared) => prepared,
             Err(error) => {
                 self.error(session, &error, reply);
-                return true;
+                return Step::Ended(true);
             }
         };
         let (keys, args) = argv.rest(3).split_at(keys);
-        let call = Call { keys, argv: args, resp3: session.proto == Proto::Resp3 };
-        let mut run = Run::new(session, rules);
-        let mut out = Vec::new();
+        let kind = if call.by == ScriptBy::Function { Kind::Function } else { Kind::Script };
+        let mut run = Run::new(session, rules, kind, &self.node.clock);
         session.client.marks.set(Marks::LUA, true);
-        let mut nested = Nested { engine: self, txn, unit, run: &mut run };
-        let mut progress = host.start(&script, call, &mut nested, &mut out);
-        let ended = loop {
-            match progress {
-                Progress::Done(ended) => break ended,
-                Progress::Yielded => progress = host.resume(&mut nested, &mut out),
+        let mut out = std::mem::take(&mut run.out);
+        let call = Call { keys, argv: args, resp3: session.proto == Proto::Resp3 };
+        let mut nested = Nested { engine: self, txn: hands.txn, unit: hands.unit, run: &mut run };
+        let progress = hands.host.start(&script, call, &mut nested, &mut out);
+        run.out = out;
+        match progress {
+            Progress::Done(ended) => Step::Ended(self.end_script(hands.txn, session, &run, &ended, reply)),
+            Progress::Yielded => {
+                run.name = script.name;
+                Step::Late(Box::new(run))
             }
-        };
+        }
+    }
+
+    /// Lets a script go on for one more slice.
+    pub(super) fn resume_script<'e>(
+        &'e self,
+        hands: Hands<'_, 'e>,
+        session: &mut Session,
+        mut run: Box<Run>,
+        reply: &mut Reply,
+    ) -> Step {
+        run.begin_slice(&self.node.clock);
+        let mut out = std::mem::take(&mut run.out);
+        let mut nested = Nested { engine: self, txn: hands.txn, unit: hands.unit, run: &mut run };
+        let progress = hands.host.resume(&mut nested, &mut out);
+        run.out = out;
+        match progress {
+            Progress::Done(ended) => Step::Ended(self.end_script(hands.txn, session, &run, &ended, reply)),
+            Progress::Yielded => Step::Late(run),
+        }
+    }
+
+    fn end_script(
+        &self,
+        txn: &mut Txn<'_>,
+        session: &mut Session,
+        run: &Run,
+        ended: &crate::script::Reply,
+        reply: &mut Reply,
+    ) -> bool {
         session.client.marks.set(Marks::LUA, false);
         session.select(session.db);
         txn.select(session.db);
-        reply.raw(&out);
+        reply.raw(&run.out);
         for error in ended.errors.iter().filter(|error| !error.counted) {
             self.node.count_error(session.client.worker, &error.text);
         }

@@ -2,6 +2,7 @@
 
 use super::rules::Rules;
 use crate::base::hash::key_hash;
+use crate::base::time::Clock;
 use crate::client::Session;
 use crate::command::Known;
 use crate::command::args::Argv;
@@ -11,19 +12,34 @@ use crate::command::function::write_log;
 use crate::engine::Engine;
 use crate::engine::commit::Unit;
 use crate::keyspace::Txn;
+use crate::node::stage::Kind;
 use crate::resp::reply::{Proto, Reply};
 use crate::script::{Caller, LogLevel, Tick};
 use crate::spec::{Flags, Keys};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+/// How long a script runs before it gives its thread to others, in nanoseconds.
+const SLICE_NS: u64 = 1_000_000;
+
 /// One script on its way: what outlives a slice of it.
-pub(super) struct Run {
+pub(in crate::engine) struct Run {
+    /// What it is to SCRIPT KILL and FUNCTION KILL.
+    pub kind: Kind,
+    /// Name of the function, or SHA1; known once it is late.
+    pub name: Vec<u8>,
+    /// When it began, in monotonic nanoseconds.
+    pub started_ns: u64,
+    /// Its reply.
+    pub out: Vec<u8>,
+    /// A command that writes has run.
+    pub wrote: bool,
+    slice_ends_ns: u64,
+    /// It has been frozen before: others know of it.
+    is_late: bool,
     /// The session its commands run in: the caller's user, a database and a protocol of its own.
     guest: Session,
     rules: Rules,
-    /// A command that writes has run.
-    wrote: bool,
     /// Effects are logged (`redis.set_repl`). The log is one: what goes to the file or to replicas goes to both.
     logged: bool,
     /// The reply of the last command.
@@ -32,12 +48,31 @@ pub(super) struct Run {
 
 impl Run {
     /// A script of this client.
-    pub fn new(session: &Session, rules: Rules) -> Run {
+    pub fn new(session: &Session, rules: Rules, kind: Kind, clock: &Clock) -> Run {
         let mut guest = Session::new(session.client.clone(), session.user.clone());
         guest.db = session.db;
         guest.moment = session.moment;
         guest.frozen_us = Some(session.moment.unix_us());
-        Run { guest, rules, wrote: false, logged: true, reply: Reply::default() }
+        let started_ns = clock.monotonic_ns();
+        Run {
+            kind,
+            name: Vec::new(),
+            started_ns,
+            out: Vec::new(),
+            wrote: false,
+            slice_ends_ns: started_ns + SLICE_NS,
+            is_late: false,
+            guest,
+            rules,
+            logged: true,
+            reply: Reply::default(),
+        }
+    }
+
+    /// It goes on after others had their turn.
+    pub fn begin_slice(&mut self, clock: &Clock) {
+        self.is_late = true;
+        self.slice_ends_ns = clock.monotonic_ns() + SLICE_NS;
     }
 }
 
@@ -66,6 +101,8 @@ impl<'k> Nested<'_, 'k> {
             refuse("ERR Write commands are not allowed from read-only scripts.")
         } else if self.run.rules.no_room && !self.run.wrote && spec.flags.has(Flags::DENYOOM) {
             Err(Error::OutOfMemory)
+        } else if writes && self.run.is_late && !self.run.wrote && !self.engine.node.stage.may_write() {
+            refuse("ERR The script is about to be killed")
         } else {
             Ok(())
         };
@@ -149,7 +186,11 @@ impl Caller for Nested<'_, '_> {
     }
 
     fn tick(&mut self) -> Tick {
-        Tick::Continue
+        let node = &self.engine.node;
+        if self.run.is_late && node.stage.is_killed() {
+            return Tick::Kill;
+        }
+        if node.clock.monotonic_ns() < self.run.slice_ends_ns { Tick::Continue } else { Tick::Yield }
     }
 
     fn monotonic_us(&mut self) -> u64 {

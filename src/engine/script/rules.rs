@@ -13,7 +13,7 @@ use crate::spec::Flags;
 
 /// What the commands of one script may do.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
+pub(in crate::engine) struct Rules {
     /// Writes are refused.
     pub read_only: bool,
     /// Commands that need memory are refused, until the script has written.

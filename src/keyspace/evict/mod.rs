@@ -111,7 +111,9 @@ pub fn victim(keyspace: &Keyspace, now_ms: u64) -> Option<(Txn<'_>, Key)> {
     let shards = keyspace.shard_count() as u32;
     for round in 0..shards * 2 {
         let shard = ns.turn.fetch_add(1, Relaxed) & (shards - 1);
-        sample(&mut keyspace.lock(shard as usize), shard, policy, view);
+        let Ok(mut guard) = keyspace.wait(shard as usize) else { continue };
+        sample(&mut guard, shard, policy, view);
+        drop(guard);
         // A pool that is nearly empty says little about the other shards.
         if round < WARM_ROUNDS.min(shards - 1) && ns.pool.lock().serve(policy).len() < POOL_MAX / 4 {
             continue;
@@ -119,7 +121,8 @@ pub fn victim(keyspace: &Keyspace, now_ms: u64) -> Option<(Txn<'_>, Key)> {
         loop {
             let candidate = ns.pool.lock().serve(policy).take();
             let Some(candidate) = candidate else { break };
-            let txn = Txn::lock(keyspace, candidate.db as usize, now_ms, &[candidate.shard]);
+            let found = Txn::of_shards(keyspace, candidate.db as usize, now_ms, &[candidate.shard]);
+            let Ok(txn) = found else { continue };
             let key = txn.held_shard(candidate.shard).and_then(|shard| confirm(shard, &candidate, policy, view));
             if let Some(key) = key {
                 return Some((txn, key));

@@ -148,9 +148,13 @@ fn restore(ctx: &mut Ctx<'_, '_>) -> Result {
 /// Unix time in milliseconds at which the restored key expires.
 fn deadline_of(ctx: &Ctx<'_, '_>, is_absolute: bool) -> Result<Option<u64>> {
     let invalid = Error::Text("ERR Invalid TTL value, must be >= 0");
-    let ttl = u64::try_from(ctx.args.int(2)?).map_err(|_| invalid)?;
-    let base = if is_absolute { 0 } else { ctx.now_ms() };
-    Ok((ttl > 0).then(|| ttl.saturating_add(base).min(i64::MAX as u64)))
+    let ttl = ctx.args.int(2)?;
+    if ttl < 0 {
+        return Err(invalid);
+    }
+    let base = if is_absolute { 0 } else { ctx.now_ms() as i64 };
+    // A time past the end of the clock lies in the past, as in the original.
+    Ok((ttl > 0).then(|| u64::try_from(ttl.wrapping_add(base)).unwrap_or(0)))
 }
 
 /// A key that is restored with a deadline in the past: only what was there before goes.

@@ -21,6 +21,7 @@ mod compare;
 mod connection;
 mod differences;
 mod driver;
+mod dump;
 mod geo;
 mod grammar;
 mod hash;
@@ -67,5 +68,5 @@ macro_rules! families {
 }
 
 mod family {
-    families! { bits, connection, geo, hash, hll, key, list, multi, pubsub, scan, script, set, sort, stream, string, zset }
+    families! { bits, connection, dump, geo, hash, hll, key, list, multi, pubsub, scan, script, set, sort, stream, string, zset }
 }

@@ -7,14 +7,21 @@ pub mod channels;
 pub mod patterns;
 pub mod tracking;
 
+use crate::base::hash::key_hash;
 use crate::client::Client;
 use crate::resp::reply::Proto;
 use channels::Channels;
+use parking_lot::Mutex;
 use patterns::Patterns;
 
+/// Locks that put the messages of each channel in order; channels share them by hash.
+const ORDERS: usize = 64;
+
 /// All subscriptions of the process.
-#[derive(Default)]
 pub struct PubSub {
+    /// Held while a message is delivered, so that all who listen to a channel hear its messages in one order, whichever
+    /// workers they come from.
+    orders: [Mutex<()>; ORDERS],
     /// Ordinary channels.
     pub channels: Channels,
     /// Shard channels.
@@ -23,6 +30,18 @@ pub struct PubSub {
     pub patterns: Patterns,
     /// Client-side caches.
     pub tracking: tracking::TrackingTable,
+}
+
+impl Default for PubSub {
+    fn default() -> Self {
+        PubSub {
+            orders: std::array::from_fn(|_| Mutex::default()),
+            channels: Channels::default(),
+            shard_channels: Channels::default(),
+            patterns: Patterns::default(),
+            tracking: tracking::TrackingTable::default(),
+        }
+    }
 }
 
 /// A push message, encoded at most once per protocol.
@@ -64,10 +83,15 @@ fn encode(parts: &[&[u8]], resp3: bool, out: &mut Vec<u8>) {
 impl PubSub {
     /// Publishes to an ordinary channel and the patterns that match it; returns the number of receivers.
     pub fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
+        let _order = self.order(channel).lock();
         self.channels.publish(b"message", channel, message) + self.patterns.publish(channel, message)
     }
     /// Publishes to a shard channel.
     pub fn publish_shard(&self, channel: &[u8], message: &[u8]) -> usize {
+        let _order = self.order(channel).lock();
         self.shard_channels.publish(b"smessage", channel, message)
+    }
+    fn order(&self, channel: &[u8]) -> &Mutex<()> {
+        &self.orders[key_hash(channel) as usize % ORDERS]
     }
 }

@@ -5,6 +5,7 @@ import time
 
 import redis
 from redis._parsers import _HiredisParser, _RESP2Parser, _RESP3Parser
+from redis.cache import CacheConfig
 
 from harness import equal, raises
 
@@ -176,6 +177,35 @@ def test_an_event_log_is_read_by_a_group(server):
     equal(r.xack("events", "workers", *[entry[0] for entry in entries]), 4)
     equal(r.xpending("events", "workers")["pending"], 0)
     equal(r.xlen("events"), 10)
+
+
+def test_a_client_side_cache_follows_changes(server):
+    plain = client(server)
+    cached = redis.Redis(host="127.0.0.1", port=server.port, protocol=3, cache_config=CacheConfig())
+
+    def follows(read, expected):
+        deadline = time.monotonic() + 10
+        while read() != expected:
+            assert time.monotonic() < deadline, f"{read()!r} is not {expected!r}"
+
+    plain.set("page", "old")
+    equal(cached.get("page"), b"old")
+    equal(cached.get_cache().size, 1)
+    gets = plain.info("commandstats")["cmdstat_get"]["calls"]
+    equal(cached.get("page"), b"old")
+    equal(plain.info("commandstats")["cmdstat_get"]["calls"], gets)
+    plain.set("page", "new")
+    follows(lambda: cached.get("page"), b"new")
+    plain.hset("user", "name", "anna")
+    equal(cached.hget("user", "name"), b"anna")
+    plain.delete("user")
+    follows(lambda: cached.hget("user", "name"), None)
+    cached.mget("page", "other")
+    plain.flushall()
+    follows(lambda: cached.get("page"), None)
+    plain.set("short", "lived", px=50)
+    cached.get("short")
+    follows(lambda: cached.get("short"), None)
 
 
 def test_a_rate_limiter_runs_as_a_script(server):

@@ -112,6 +112,10 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
     Ok(())
 }
 
+/// A worker looks for new events after so many turns of its connections, however many are still ready: more than the
+/// runtime's own 61, because a connection may take two turns for one request.
+const POLLS_PER_LOOK: u32 = 256;
+
 /// One worker: its connections and the sweep of its shards.
 fn run_worker(
     engine: Arc<Engine>,
@@ -122,14 +126,15 @@ fn run_worker(
     stop: Arc<watch::Sender<bool>>,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(e) => {
-            tracing::error!("Can't start a worker's runtime: {e}");
-            let _ = stop.send(true);
-            return;
-        }
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_current_thread().event_interval(POLLS_PER_LOOK).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(e) => {
+                tracing::error!("Can't start a worker's runtime: {e}");
+                let _ = stop.send(true);
+                return;
+            }
+        };
     crate::base::alloc::settle_arena();
     conn::warm_up();
     // The process ends with its workers. A connection that holds a late script borrows from the engine across its awaits,

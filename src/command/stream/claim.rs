@@ -177,6 +177,9 @@ fn xautoclaim(ctx: &mut Ctx<'_, '_>) -> Result {
     const BAD_COUNT: Error = Error::Text("ERR COUNT must be > 0");
     /// What ten attempts for each entry, and their ids, may come to.
     const COUNT_MAX: i64 = i64::MAX / 16;
+    /// The original makes room for as many ids of 16 bytes beforehand; no machine has more than 128 TiB to address.
+    const COUNT_ROOM: u64 = (1 << 47) / 16;
+    const NO_ROOM: Error = Error::Text("ERR Insufficient memory, failed allocating transient memory, COUNT too high.");
     let now = ctx.now_ms() as i64;
     let min_idle = int_or(&ctx.args[4], "ERR Invalid min-idle-time argument for XAUTOCLAIM")?.max(0);
     let start = interval_start(&ctx.args[5])?;
@@ -193,6 +196,9 @@ fn xautoclaim(ctx: &mut Ctx<'_, '_>) -> Result {
         }
     }
     let (key, name) = checked(ctx)?;
+    if walk.count >= COUNT_ROOM {
+        return Err(NO_ROOM);
+    }
     let consumer = ctx.args.all()[3];
     let mut effects = Effects::of(ctx);
     let reply = &mut *ctx.reply;

@@ -124,7 +124,16 @@ const BITOP: Command = Command::new(
         args: &[
             Arg::one_of(
                 "operation",
-                &[Arg::word("and", "AND"), Arg::word("or", "OR"), Arg::word("xor", "XOR"), Arg::word("not", "NOT")],
+                &[
+                    Arg::word("and", "AND"),
+                    Arg::word("or", "OR"),
+                    Arg::word("xor", "XOR"),
+                    Arg::word("not", "NOT"),
+                    Arg::word("diff", "DIFF").since("8.2.0"),
+                    Arg::word("diff1", "DIFF1").since("8.2.0"),
+                    Arg::word("andor", "ANDOR").since("8.2.0"),
+                    Arg::word("one", "ONE").since("8.2.0"),
+                ],
             ),
             Arg::key("destkey"),
             Arg::key_of("key", 1).multiple(),
@@ -310,12 +319,27 @@ fn bitpos(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
+/// The operations of BITOP, the last four as in Redis 8.2.
+const BIT_OPS: &[(&str, BitOp)] = &[
+    ("AND", BitOp::And),
+    ("OR", BitOp::Or),
+    ("XOR", BitOp::Xor),
+    ("NOT", BitOp::Not),
+    ("DIFF", BitOp::Diff),
+    ("DIFF1", BitOp::Diff1),
+    ("ANDOR", BitOp::AndOr),
+    ("ONE", BitOp::One),
+];
+
 fn bitop(ctx: &mut Ctx<'_, '_>) -> Result {
-    let ops = [("AND", BitOp::And), ("OR", BitOp::Or), ("XOR", BitOp::Xor), ("NOT", BitOp::Not)];
-    let (_, op) = ops.into_iter().find(|(name, _)| ctx.args.is(1, name)).ok_or(Error::Syntax)?;
+    let named = BIT_OPS.iter().find(|(name, _)| ctx.args.is(1, name));
+    let (name, op) = *named.ok_or(Error::Syntax)?;
     let (target, keys) = (&ctx.args[2], ctx.args.rest(3));
     if op == BitOp::Not && keys.len() != 1 {
         return Err(NOT_TAKES_ONE);
+    }
+    if matches!(op, BitOp::Diff | BitOp::Diff1 | BitOp::AndOr) && keys.len() < 2 {
+        return Err(Error::owned(format!("ERR BITOP {name} must be called with at least two source keys.")));
     }
     let texts = keys.iter().map(|key| ctx.txn.str(key)).collect::<std::result::Result<Vec<_>, _>>()?;
     let mut scratch = vec![itoa::Buffer::new(); texts.len()];

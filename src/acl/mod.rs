@@ -2,6 +2,8 @@
 //!
 //! There is one user, `default`, with or without a password (`requirepass`). It may run everything.
 
+pub mod log;
+
 use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -18,11 +20,14 @@ pub struct User {
 /// All users.
 pub struct Acl {
     default: RwLock<Arc<User>>,
+    /// Who was refused.
+    pub log: log::AclLog,
 }
 
 impl Default for Acl {
     fn default() -> Self {
-        Acl { default: RwLock::new(Arc::new(User { name: b"default".to_vec(), passwords: Vec::new() })) }
+        let user = User { name: b"default".to_vec(), passwords: Vec::new() };
+        Acl { default: RwLock::new(Arc::new(user)), log: log::AclLog::default() }
     }
 }
 

@@ -95,6 +95,15 @@ const ACL: Command = Command::container(
             },
         ),
         Command::new(
+            log,
+            CommandSpec {
+                complexity: "O(N) with N being the number of entries shown.",
+                args: &[Arg::one_of("operation", &[Arg::integer("count"), Arg::word("reset", "RESET")]).optional()],
+                tips: &["nondeterministic_output"],
+                ..row("LOG", "Who was refused, newest first.", Arity::at_least(2))
+            },
+        ),
+        Command::new(
             no_file,
             CommandSpec {
                 complexity: "O(N). Where N is the number of configured users.",
@@ -146,6 +155,7 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Result {
             ),
             ("LIST", "Show users details in config file format."),
             ("LOAD", "Reload users from the ACL file."),
+            ("LOG [<count> | RESET]", "Show the ACL log entries."),
             ("SAVE", "Save the current config to the ACL file."),
             (
                 "SETUSER <username> <attribute> [<attribute> ...]",
@@ -155,6 +165,54 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Result {
             ("WHOAMI", "Return the current connection username."),
         ],
     )
+}
+
+fn log(ctx: &mut Ctx<'_, '_>) -> Result {
+    /// Entries shown when no number is given.
+    const SHOWN: usize = 10;
+    let count = match ctx.args.len() {
+        2 => SHOWN,
+        3 if ctx.args.is(2, "RESET") => {
+            ctx.node.acl.log.clear();
+            ctx.reply.ok();
+            return Ok(Outcome::Done);
+        }
+        3 => usize::try_from(ctx.args.int(2)?).unwrap_or(0),
+        _ => return Err(wrong_form(ctx.args.at(1))),
+    };
+    let now_ms = ctx.now_ms();
+    let entries = ctx.node.acl.log.newest(count);
+    let reply = &mut *ctx.reply;
+    reply.array(entries.len());
+    for entry in entries {
+        reply.map(10);
+        reply.bulk(b"count");
+        reply.int(entry.count as i64);
+        let texts: [(&str, &[u8]); 4] = [
+            ("reason", b"auth"),
+            ("context", b"toplevel"),
+            ("object", &entry.refusal.object),
+            ("username", &entry.refusal.username),
+        ];
+        for (name, text) in texts {
+            reply.bulk(name.as_bytes());
+            reply.bulk(text);
+        }
+        reply.bulk(b"age-seconds");
+        reply.double(now_ms.saturating_sub(entry.updated_ms) as f64 / 1000.0);
+        reply.bulk(b"client-info");
+        reply.bulk(entry.refusal.client_info.as_bytes());
+        let numbers = [
+            ("entry-id", entry.id),
+            ("timestamp-created", entry.created_ms),
+            ("timestamp-last-updated", entry.updated_ms),
+        ];
+        for (name, number) in numbers {
+            reply.bulk(name.as_bytes());
+            reply.int(number as i64);
+        }
+    }
+    Ok(Outcome::Done)
 }
 
 fn wrong_form(word: &[u8]) -> Error {

@@ -276,7 +276,8 @@ fn flags_of(client: &Client) -> String {
     flags
 }
 
-fn describe(ctx: &Ctx<'_, '_>, c: &Client, out: &mut String) {
+/// The line of CLIENT LIST for a client, without its end.
+pub(super) fn describe(ctx: &Ctx<'_, '_>, c: &Client, out: &mut String) {
     let now_ms = ctx.node.clock.monotonic_us() / 1000;
     let labels = c.labels.read().clone();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

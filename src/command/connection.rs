@@ -3,6 +3,7 @@
 use super::ctx::{Ctx, Outcome, Result};
 use super::error::Error;
 use super::{Command, EngineOp};
+use crate::acl::log::Refusal;
 use crate::client::Session;
 use crate::resp::reply::Proto;
 use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group};
@@ -120,7 +121,14 @@ const WRONGPASS: Error = Error::Text("WRONGPASS invalid username-password pair o
 
 /// Authenticates the session, or says why not.
 fn log_in(ctx: &mut Ctx<'_, '_>, name: &[u8], password: &[u8]) -> std::result::Result<(), Error> {
-    let user = ctx.node.acl.authenticate(name, password).ok_or(WRONGPASS)?;
+    let Some(user) = ctx.node.acl.authenticate(name, password) else {
+        let mut client_info = String::new();
+        super::client::describe(ctx, &ctx.session.client, &mut client_info);
+        let refusal = Refusal { object: ctx.args.at(0).to_vec(), username: name.to_vec(), client_info };
+        let entries_max = ctx.node.config.acllog_max_len.size() as usize;
+        ctx.node.acl.log.add(refusal, ctx.now_ms(), entries_max);
+        return Err(WRONGPASS);
+    };
     ctx.session.client.labels.write().user = user.name.clone();
     ctx.session.user = Some(user);
     Ok(())

@@ -11,6 +11,7 @@ use crate::base::num::{parse_f64, parse_i64, parse_memory};
 use crate::keyspace::digest::{self, Digest};
 use crate::keyspace::evict::lru;
 use crate::keyspace::{Deadline, Entry};
+use crate::persist::rdb::dump;
 use crate::resp::reply::Proto;
 use crate::spec::{Arity, CommandSpec, Flags, Group, Keys};
 use crate::types::ValueRef;
@@ -244,9 +245,10 @@ fn object(ctx: &mut Ctx<'_, '_>) -> Result {
     let entry = ctx.txn.peek(ctx.args.at(2)).ok_or(Error::NoSuchKey)?;
     let idle = lru::idle_seconds(entry.access(), &ctx.txn.keyspace().namespace, now_ms);
     let mut text = format!(
-        "Value at:{:p} refcount:1 encoding:{} lru:{} lru_seconds_idle:{idle}",
+        "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{idle}",
         std::ptr::from_ref(entry),
         encoding_of(entry),
+        dump::saved_bytes(entry.value(), ctx.node.config.rdbcompression.get()),
         entry.access(),
     );
     if let ValueRef::List(list) = entry.value()

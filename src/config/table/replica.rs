@@ -46,7 +46,8 @@ macro_rules! replica {
         /// Seconds without a replica after which it is freed; 0 is never.
         repl_backlog_ttl: Num = int("repl-backlog-ttl", 0, LONG, "3600").waits();
         /// Refuse writes unless so many replicas are connected; 0 asks for none.
-        min_replicas_to_write: Num = int("min-replicas-to-write", 0, INT, "0").alias("min-slaves-to-write");
+        min_replicas_to_write: Num =
+            int("min-replicas-to-write", 0, INT, "0").alias("min-slaves-to-write").off_only("there are no replicas yet");
         /// Seconds a replica may lag to count for that.
         min_replicas_max_lag: Num = int("min-replicas-max-lag", 0, INT, "10").alias("min-slaves-max-lag");
         /// What a replica does when a replicated command fails: ignore, panic or panic-on-replicas.

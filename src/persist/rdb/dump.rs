@@ -34,6 +34,13 @@ pub fn encode(value: ValueRef<'_>, compress: bool) -> Vec<u8> {
     payload
 }
 
+/// How many bytes a value takes in a file, without its type.
+pub fn saved_bytes(value: ValueRef<'_>, compress: bool) -> usize {
+    let mut bytes = Vec::new();
+    write::value(&mut Writer::new(&mut bytes, compress), value);
+    bytes.len()
+}
+
 fn put_footer(payload: &mut Vec<u8>, version: u16) {
     payload.put(&version.to_le_bytes());
     let checksum = crc64(payload);

@@ -75,7 +75,7 @@ impl Group {
         };
         let nack = Nack {
             delivery_time: options.delivery_time,
-            delivery_count: options.retry_count.unwrap_or(delivered + u64::from(options.counts)),
+            delivery_count: options.retry_count.unwrap_or(delivered.wrapping_add(u64::from(options.counts))),
             consumer,
         };
         self.set_nack(id, nack);

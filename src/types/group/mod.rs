@@ -228,7 +228,7 @@ impl Group {
             return false;
         }
         match self.entries_read {
-            Some(read) if !log.has_gap_from(id) => self.entries_read = Some(read + 1),
+            Some(read) if !log.has_gap_from(id) => self.entries_read = Some(read.wrapping_add(1)),
             _ if log.entries_added() > 0 => self.entries_read = log.entries_until(id),
             _ => {}
         }
@@ -258,7 +258,7 @@ impl Group {
     pub fn redeliver(&mut self, id: StreamId, now: i64) {
         if let Some(nack) = self.pending.get_mut(&id) {
             nack.delivery_time = now;
-            nack.delivery_count += 1;
+            nack.delivery_count = nack.delivery_count.wrapping_add(1);
         }
     }
 

@@ -155,3 +155,14 @@ fn pending_entries_are_a_map_and_each_consumers_part_of_it() {
         }
     }
 }
+
+#[test]
+fn counters_at_their_top_wrap() {
+    let mut log = filled(1);
+    log.set_counters(id(1), Some(u64::MAX), None);
+    log.add(NewId::Exact(id(2)), 0, &[b"f", b"v"], LIMITS).expect("ascending");
+    assert_eq!((log.len(), log.entries_added()), (2, 0));
+    let mut group = Group::new(StreamId::MIN, Some(u64::MAX));
+    assert!(group.advance(id(1), &log));
+    assert_eq!(group.entries_read(), Some(0));
+}

@@ -55,6 +55,7 @@ pub struct Log {
     first_id: StreamId,
     last_id: StreamId,
     max_deleted_id: StreamId,
+    /// May come from a payload: at its top it wraps.
     entries_added: u64,
     /// What the blocks take, with the counts of their `Arc`s.
     block_bytes: usize,
@@ -165,7 +166,7 @@ impl Log {
             _ => self.add_block(id, block::create(pairs)),
         }
         self.len += 1;
-        self.entries_added += 1;
+        self.entries_added = self.entries_added.wrapping_add(1);
         self.last_id = id;
         if self.len == 1 {
             self.first_id = id;
@@ -327,7 +328,7 @@ impl Log {
         if live > 0 {
             self.add_block(base, pack);
             self.len += live;
-            self.entries_added += live;
+            self.entries_added = self.entries_added.wrapping_add(live);
             if self.blocks.len() == 1 {
                 self.find_first();
             }

@@ -41,6 +41,10 @@ impl Registry {
     pub fn is_empty(&self) -> bool {
         self.clients.is_empty()
     }
+    /// The clients of which this is true, in no order; cheap where they are few.
+    pub fn those(&self, is: impl Fn(&Client) -> bool) -> Vec<Arc<Client>> {
+        self.clients.iter().filter(|client| is(client)).map(|client| client.value().clone()).collect()
+    }
     /// All clients, by id, but for those that have been killed and are on their way out.
     pub fn all(&self) -> Vec<Arc<Client>> {
         let clients = self.clients.iter().map(|c| c.value().clone());

@@ -35,10 +35,13 @@ pub async fn sweep(engine: Arc<Engine>, worker: usize, workers: usize) {
 /// How often the slow ticks run.
 const TICK_EVERY: Duration = Duration::from_millis(100);
 
+/// Slow clients are looked for at one tick of so many: their limits are in seconds, and there may be many clients.
+const SLOW_EVERY: u64 = 5;
+
 /// The slow ticks of the whole server, for ever: idle clients are closed, rates are sampled.
 pub async fn tick(engine: Arc<Engine>) {
     let mut ticks = tokio::time::interval(TICK_EVERY);
-    loop {
+    for tick in 0_u64.. {
         ticks.tick().await;
         let node = &engine.node;
         let started_ns = node.clock.monotonic_ns();
@@ -51,7 +54,9 @@ pub async fn tick(engine: Arc<Engine>) {
         engine.limit_tracking();
         node.settle_tracking();
         engine.limit_clients();
-        ring_slow(&engine);
+        if tick % SLOW_EVERY == 0 {
+            ring_slow(&engine);
+        }
         engine.do_chores();
         while engine.evict_on() {
             tokio::task::yield_now().await;
@@ -66,8 +71,8 @@ pub async fn tick(engine: Arc<Engine>) {
 
 /// Wakes the clients whose output waits, so that they look at their limits though nothing else happens.
 fn ring_slow(engine: &Engine) {
-    let clients = engine.node.clients.all();
-    clients.iter().filter(|client| client.out_bytes.load(Relaxed) > 0).for_each(|client| client.mailbox.ring());
+    let slow = engine.node.clients.those(|client| client.out_bytes.load(Relaxed) > 0);
+    slow.iter().for_each(|client| client.mailbox.ring());
 }
 
 /// Closes clients that have been silent for longer than `timeout` seconds: not those that block, subscribe or follow.

@@ -22,6 +22,6 @@ def tested(script, name):
 
 TESTS = [
     (f"{script}: {name}", tested(script, name))
-    for script in ("ioredis.js", "node_redis.js")
+    for script in ("ioredis.js", "node_redis.js", "bullmq.js")
     for name in node(script, "--list").splitlines()
 ]

@@ -10,14 +10,16 @@ use std::task::Waker;
 
 /// The bell rang since the messages were taken.
 const RUNG: u8 = 1;
-/// The task's waker is here, to be woken at the next ring.
+/// Room that an empty mailbox keeps.
+const KEPT_BYTES: usize = 1024;
+/// The task's waker is here, to be woken when the bell rings.
 const LISTENED: u8 = 2;
 
 /// Messages for one client and the bell of its task.
 #[derive(Debug, Default)]
 pub struct Mailbox {
     inner: Mutex<Inner>,
-    /// [`RUNG`] and [`LISTENED`]: changed under the lock, so that a task can look without it.
+    /// [`RUNG`] and [`LISTENED`], changed under the lock, so that a task can look without it.
     state: AtomicU8,
     bytes: AtomicU64,
 }
@@ -41,10 +43,11 @@ impl Mailbox {
         self.ring_locked(&mut self.inner.lock());
     }
     fn ring_locked(&self, inner: &mut Inner) {
-        let waker = inner.waker.take();
-        self.state.store(RUNG, Ordering::Release);
-        if let Some(waker) = waker {
-            waker.wake();
+        // A task that has been woken and has not looked yet needs no second call.
+        if self.state.fetch_or(RUNG, Ordering::Release) & RUNG == 0
+            && let Some(waker) = &inner.waker
+        {
+            waker.wake_by_ref();
         }
     }
     /// Whether the bell rang since the last [`take`](Mailbox::take).
@@ -63,24 +66,27 @@ impl Mailbox {
         let mut inner = self.inner.lock();
         self.state.fetch_and(!RUNG, Ordering::Release);
         out.append(&mut inner.messages);
-        inner.messages.shrink_to(4096);
+        inner.messages.shrink_to(KEPT_BYTES);
         self.bytes.store(0, Ordering::Relaxed);
     }
-    /// Takes all messages behind what is in `reply`, and stills the bell.
+    /// Takes all messages behind what is in `reply`, and stills the bell. The mailbox keeps a little room for the next.
     pub fn take_into(&self, reply: &mut Reply) {
-        let mut messages = Vec::new();
-        self.take(&mut messages);
-        if !messages.is_empty() {
-            reply.raw(&messages);
+        let mut inner = self.inner.lock();
+        self.state.fetch_and(!RUNG, Ordering::Release);
+        if !inner.messages.is_empty() {
+            reply.raw(&inner.messages);
+            inner.messages.clear();
+            inner.messages.shrink_to(KEPT_BYTES);
+            self.bytes.store(0, Ordering::Relaxed);
         }
     }
-    /// Leaves the waker to be woken at the next ring; true when it has already rung.
+    /// Leaves the waker to be woken whenever the bell rings; true when it has already rung.
     pub fn listen(&self, waker: &Waker) -> bool {
         let mut inner = self.inner.lock();
         if self.is_rung() {
             return true;
         }
-        self.state.store(LISTENED, Ordering::Release);
+        self.state.fetch_or(LISTENED, Ordering::Release);
         if !inner.waker.as_ref().is_some_and(|w| w.will_wake(waker)) {
             inner.waker = Some(waker.clone());
         }

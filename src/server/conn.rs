@@ -194,8 +194,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         Poll::Ready(turn)
     }
 
-    /// Whether the bell has rung; if not, the task is woken when it does. A waker stays in the mailbox until it rings, so
-    /// most turns need not look.
+    /// Whether the bell has rung; if not, the task is woken when it does. A waker stays in the mailbox, so most turns need
+    /// not look.
     fn is_rung(&self, cx: &Context<'_>) -> bool {
         let mailbox = &self.session.client.mailbox;
         !mailbox.is_quiet() && mailbox.listen(cx.waker())
@@ -212,6 +212,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
 
     /// Moves messages from elsewhere behind the replies produced so far.
     fn take_messages(&mut self) {
+        if self.unsent.is_empty() {
+            // They go out with the buffer of the worker, which gets it back when they are written.
+            REPLY.with(|reply| std::mem::swap(&mut *reply.borrow_mut(), &mut self.unsent));
+            self.unsent.set_proto(self.session.proto);
+        }
         self.session.client.mailbox.take_into(&mut self.unsent);
     }
 

@@ -161,8 +161,12 @@ impl Log {
         if text_bytes > LISTPACK_BYTES_MAX {
             return Err(AddError::TooLarge);
         }
-        match self.blocks.last() {
-            Some((base, pack)) if has_room(pack, text_bytes, limits) => self.add_to_last(*base, id, pairs),
+        match self.blocks.last_mut() {
+            Some((base, pack)) if has_room(pack, text_bytes, limits) => {
+                let before = bytes_of(pack);
+                block::append(Arc::make_mut(pack), *base, id, pairs);
+                self.block_bytes = self.block_bytes + bytes_of(pack) - before;
+            }
             _ => self.add_block(id, block::create(pairs)),
         }
         self.len += 1;
@@ -172,14 +176,6 @@ impl Log {
             self.first_id = id;
         }
         Ok(id)
-    }
-
-    fn add_to_last(&mut self, base: StreamId, id: StreamId, pairs: &[&[u8]]) {
-        let pack = self.blocks.last_mut().expect("the caller just saw it");
-        let before = bytes_of(pack);
-        let pack = Arc::make_mut(pack);
-        block::append(pack, base, id, pairs);
-        self.block_bytes = self.block_bytes + bytes_of(pack) - before;
     }
 
     fn add_block(&mut self, base: StreamId, pack: Listpack) {

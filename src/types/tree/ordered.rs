@@ -67,12 +67,24 @@ impl<K, V> Ordered<K, V> {
 
     /// The entry with the smallest key.
     pub fn first(&self) -> Option<(&K, &V)> {
-        self.iter().next()
+        let mut node = self.root.as_deref()?;
+        loop {
+            match node {
+                Node::Leaf(items) => return items.first().map(|(key, value)| (key, value)),
+                Node::Inner(children) => node = &children.first()?.1,
+            }
+        }
     }
 
     /// The entry with the largest key.
     pub fn last(&self) -> Option<(&K, &V)> {
-        self.iter_back().next()
+        let mut node = self.root.as_deref()?;
+        loop {
+            match node {
+                Node::Leaf(items) => return items.last().map(|(key, value)| (key, value)),
+                Node::Inner(children) => node = &children.last()?.1,
+            }
+        }
     }
 
     /// All entries in ascending order.
@@ -120,11 +132,11 @@ impl<K: Ord + Clone, V: Clone> Ordered<K, V> {
     }
 
     /// The last value, to change it.
-    pub fn last_mut(&mut self) -> Option<&mut V> {
+    pub fn last_mut(&mut self) -> Option<(&K, &mut V)> {
         let mut node = own(self.root.as_mut()?, &mut self.heap_bytes);
         loop {
             match node {
-                Node::Leaf(items) => return items.last_mut().map(|(_, value)| value),
+                Node::Leaf(items) => return items.last_mut().map(|(key, value)| (&*key, value)),
                 Node::Inner(children) => node = own(&mut children.last_mut()?.1, &mut self.heap_bytes),
             }
         }
@@ -515,7 +527,7 @@ mod tests {
         for key in 0..20_000u32 {
             map.insert(key, 0);
             model.insert(key, 0);
-            *map.last_mut().expect("just added") = u64::from(key);
+            *map.last_mut().expect("just added").1 = u64::from(key);
             model.insert(key, u64::from(key));
             if key > 500 {
                 assert_eq!(map.remove(&(key - 500)), model.remove(&(key - 500)));

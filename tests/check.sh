@@ -83,6 +83,7 @@ if [ "$part" != clients ]; then
     check 'cargo fmt --check' cargo fmt --check
     check 'cargo clippy --all-targets -- -D warnings' cargo clippy --quiet --all-targets -- -D warnings
     counted 'cargo test' cargo test --quiet --no-fail-fast
+    counted 'models' cargo test --quiet --manifest-path tests/model/Cargo.toml
 fi
 if [ "$part" != rust ]; then
     need 'python3 -c "import venv, ensurepip"' python3 python3-venv

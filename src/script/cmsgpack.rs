@@ -112,14 +112,14 @@ impl Writer<'_> {
     fn integer(&mut self, number: i64) {
         let bytes = number.to_be_bytes();
         let (kind, len) = match number {
-            -32..=127 => return self.out.push(number as u8),
-            0..=0xff => (0xcc, 1),
-            0..=0xffff => (0xcd, 2),
-            0..=0xffff_ffff => (0xce, 4),
-            0.. => (0xcf, 8),
-            -0x80.. => (0xd0, 1),
-            -0x8000.. => (0xd1, 2),
-            -0x8000_0000.. => (0xd2, 4),
+            -0x20..0x80 => return self.out.push(number as u8),
+            0x80..=0xff => (0xcc, 1),
+            0x100..=0xffff => (0xcd, 2),
+            0x1_0000..=0xffff_ffff => (0xce, 4),
+            0x1_0000_0000.. => (0xcf, 8),
+            -0x80..-0x20 => (0xd0, 1),
+            -0x8000..-0x80 => (0xd1, 2),
+            -0x8000_0000..-0x8000 => (0xd2, 4),
             _ => (0xd3, 8),
         };
         self.out.push(kind);

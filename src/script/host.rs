@@ -533,7 +533,7 @@ fn drive(seat: &mut Seat, active: &mut Active, caller: &mut dyn Caller) -> bool 
             ask => {
                 answer(seat.desk(), ask, caller);
                 active.calls = active.calls.wrapping_add(1);
-                ask == Ask::Call && active.calls % TICK_CALLS == 0
+                ask == Ask::Call && active.calls.is_multiple_of(TICK_CALLS)
             }
         };
         if tick {

@@ -220,7 +220,7 @@ impl<'a> Machine<'a> {
         }
         let jobs = self.jobs.get().wrapping_add(1);
         self.jobs.set(jobs);
-        if jobs % STEP_EVERY == 0 {
+        if jobs.is_multiple_of(STEP_EVERY) {
             let step = if compiled { COMPILED_STEPS * STEP_EVERY } else { STEP_EVERY };
             let done = self.lua.gc_step_kbytes(step as i32);
             debug_assert!(done.is_ok(), "no finalizer of ours fails");

@@ -64,7 +64,7 @@ impl Caller for Fake {
         if self.kill_after.is_some_and(|ticks| self.ticks > ticks) {
             return Tick::Kill;
         }
-        if self.yield_every > 0 && self.ticks % self.yield_every == 0 { Tick::Yield } else { Tick::Continue }
+        if self.yield_every > 0 && self.ticks.is_multiple_of(self.yield_every) { Tick::Yield } else { Tick::Continue }
     }
 
     fn monotonic_us(&mut self) -> u64 {

@@ -226,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             return self.poll_big(cx);
         }
         if std::mem::take(&mut self.set_aside) {
-            ahead::fetch_entries(&self.engine);
+            ahead::fetch_entries(self.engine);
             return Poll::Ready(self.run_pending());
         }
         SCRATCH.with(|scratch| {
@@ -239,7 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             let input = buffer.filled();
             self.count_input(input.len());
             if self.pending.is_empty() {
-                if ahead::sets_aside(&self.engine, self.session.db, input) {
+                if ahead::sets_aside(self.engine, self.session.db, input) {
                     self.pending = input.to_vec();
                     self.set_aside = true;
                     cx.waker().wake_by_ref();

@@ -16,7 +16,8 @@ pub struct ClientMemory {
     limit: AtomicU64,
     /// In bytes. A client's share is taken out only after it was put in, but readers may see it the other way round.
     total: AtomicI64,
-    evicting: Mutex<()>,
+    /// Held while a client is counted or evicted, so that none is counted again after it was given up.
+    counting: Mutex<()>,
 }
 
 impl ClientMemory {
@@ -41,6 +42,7 @@ impl ClientMemory {
 
     /// Counts what a client holds now; says whether all of them hold too much.
     pub fn count(&self, client: &Client) -> bool {
+        let _one_at_a_time = self.counting.lock();
         let counts = matches!(client.client_type(), ClientType::Normal | ClientType::Pubsub);
         let now = if counts && !client.marks.any(Marks::KILLED) { client.memory_bytes() } else { 0 };
         let before = client.counted_bytes.swap(now, Relaxed);
@@ -55,7 +57,7 @@ impl ClientMemory {
 
     /// Kills clients, the largest first, until the rest is within the limit; returns those killed.
     pub fn evict(&self, clients: &Registry) -> Vec<Arc<Client>> {
-        let _one_at_a_time = self.evicting.lock();
+        let _one_at_a_time = self.counting.lock();
         let mut killed = Vec::new();
         if !self.is_limited() || !self.is_over() {
             return killed;

@@ -204,7 +204,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Tells others what it holds; evicts whoever holds too much, which may be itself.
     fn note_memory(&self) {
         let client = &self.session.client;
-        let big = self.big.as_ref().map_or(0, |big| big.buffer.capacity());
+        // A big argument counts whole as soon as it is announced: that is what it will take.
+        let big = self.big.as_ref().map_or(0, |big| big.len);
         client.buffers[0].store((self.pending.capacity() + big) as u64 + self.parser.held_bytes(), Relaxed);
         client.buffers[1].store(self.unsent.memory_bytes() as u64, Relaxed);
         self.engine.count_client(client);

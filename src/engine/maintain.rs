@@ -48,9 +48,15 @@ impl Engine {
     }
 
     fn is_over_limit(&self) -> bool {
-        let keyspace = &self.node.keyspace;
-        let limit = keyspace.namespace.maxmemory_bytes();
-        limit != 0 && counted_bytes(keyspace) > limit
+        self.excess_bytes() > 0
+    }
+
+    /// How much memory is above the limit.
+    fn excess_bytes(&self) -> u64 {
+        match self.node.keyspace.namespace.maxmemory_bytes() {
+            0 => 0,
+            limit => counted_bytes(&self.node.keyspace).saturating_sub(limit),
+        }
     }
 
     /// Goes on evicting where no command does it; true when there is more to do now.
@@ -79,10 +85,15 @@ impl Engine {
         }
         let slice_us = slice_us(namespace.tenacity());
         let now_ms = node.clock.now_ms();
+        // What the news of evicted keys takes in the queues of clients is no reason to evict more of them.
+        let mut excess = self.excess_bytes();
         let mut room = true;
         for evicted in 1_u32.. {
-            room = self.evict_one(now_ms);
-            if !room || !self.is_over_limit() {
+            match self.evict_one(now_ms) {
+                Some(freed) => excess = excess.saturating_sub(freed),
+                None => room = false,
+            }
+            if !room || excess == 0 || !self.is_over_limit() {
                 break;
             }
             if evicted % CLOCK_EVERY == 0 && node.clock.monotonic_us() - started_us > slice_us {
@@ -107,11 +118,12 @@ impl Engine {
         }
     }
 
-    /// Evicts the key that is the one to go; false when there is none.
-    fn evict_one(&self, now_ms: u64) -> bool {
+    /// Evicts the key that is the one to go and tells the bytes it took; nothing when there is none.
+    fn evict_one(&self, now_ms: u64) -> Option<u64> {
         let keyspace = &self.node.keyspace;
-        let Some((mut txn, key)) = evict::victim(keyspace, now_ms) else { return false };
+        let (mut txn, key) = evict::victim(keyspace, now_ms)?;
         let entry = txn.evict(&key);
+        let freed = entry.as_ref().map_or(0, |entry| entry.heap_bytes() as u64);
         let ready = self.commit(txn, Unit::default());
         match entry {
             Some(entry) if keyspace.namespace.lazy_eviction() => keyspace.discard_lazily(entry),
@@ -119,7 +131,7 @@ impl Engine {
             None => {}
         }
         self.serve_ready(ready);
-        true
+        Some(freed)
     }
 
     /// Counts what a client holds at the end of its turn, and evicts clients when all of them hold too much.

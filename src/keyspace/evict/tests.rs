@@ -100,13 +100,13 @@ fn lfu_keeps_what_is_used_often() {
 #[test]
 fn what_was_used_often_long_ago_loses_its_rank() {
     let mut rig = Rig::new(Policy::AllkeysLfu, 1);
-    (0..40).for_each(|key| rig.set(key));
-    (0..1000).for_each(|_| (0..20).for_each(|key| assert!(rig.get(key))));
+    (0..400).for_each(|key| rig.set(key));
+    (0..1000).for_each(|_| (0..200).for_each(|key| assert!(rig.get(key))));
     rig.now_ms += 300 * 60_000;
-    (0..20).for_each(|_| (20..40).for_each(|key| assert!(rig.get(key))));
-    let mut victims = rig.victims(20);
-    victims.sort_unstable();
-    assert_eq!(victims, (0..20).collect::<Vec<_>>());
+    (0..20).for_each(|_| (200..400).for_each(|key| assert!(rig.get(key))));
+    // Candidates are drawn at random, five at a time: now and then all of them are keys in use.
+    let wrong = rig.victims(100).iter().filter(|&&key| key >= 200).count();
+    assert!(wrong < 20, "{wrong} of 100 victims are in use");
 }
 
 #[test]

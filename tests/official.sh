@@ -103,10 +103,10 @@ report() {
     ok=$(grep -ac '^\[ok\]' "$directory/output")
     ignored=$(($(grep -ac '^\[ignore\]\|^\[skip\]' "$directory/output") + $(grep -ac '^left out' "$directory/failures")))
     err=$(grep -acv '^left out' "$directory/failures")
-    if [ "$ok$err" = 00 ]; then err=1; fi
+    if [ "$ok$err$ignored" = 000 ]; then err=1; fi
     printf '%-34s %4d passed %4d failed %4d left out\n' "$file" "$ok" "$err" "$ignored"
     grep -av '^left out' "$directory/failures" | sed 's/^/    /' | cut -c1-200
-    [ "$ok" != 0 ] || tail -n 5 "$directory/output" | sed 's/^/    /' | cut -c1-200
+    [ "$ok$ignored" != 00 ] || tail -n 5 "$directory/output" | sed 's/^/    /' | cut -c1-200
     [ $details = no ] || grep -aA 12 '^\[err\]\|^\[exception\]' "$directory/output" | sed 's/^/        /'
     passed=$((passed + ok)) failed=$((failed + err))
 }

@@ -1,7 +1,8 @@
 //! What the kernel knows of this process and machine: memory, CPU time, names. Read from `/proc` when asked; where there
 //! is no `/proc`, numbers are 0 and names are empty.
-#![allow(unsafe_code)] // getrusage and sysconf have no safe form in std; that of clock_gettime takes twice as long
+#![allow(unsafe_code)] // getrusage, sysconf and poll have no safe form in std; that of clock_gettime takes twice as long
 
+use smallvec::SmallVec;
 use std::fs::read_to_string;
 
 /// The kernel's monotonic clock in nanoseconds, for what reads it with every command.
@@ -11,6 +12,16 @@ pub fn monotonic_ns() -> u64 {
     // SAFETY: writes one timespec, which is there; the clock exists on every system, so it cannot fail.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// How many of these sockets the other side has closed, whether that was read already or not. One system call. A number
+/// that is no open file counts as closed, a negative one as open.
+pub fn closed_by_peer(sockets: impl Iterator<Item = i32>) -> usize {
+    let mut asked: SmallVec<[libc::pollfd; 16]> =
+        sockets.map(|fd| libc::pollfd { fd, events: libc::POLLRDHUP, revents: 0 }).collect();
+    // SAFETY: the kernel writes `revents` of as many entries as there are; a wait of 0 returns at once.
+    let closed = unsafe { libc::poll(asked.as_mut_ptr(), asked.len() as libc::nfds_t, 0) };
+    closed.max(0) as usize
 }
 
 /// Bytes of physical memory this process has.
@@ -88,6 +99,17 @@ fn setting(name: libc::c_int) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_is_closed_when_its_peer_is() {
+        use std::os::fd::AsRawFd;
+        let (here, there) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        let (open, _peer) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        let sockets = [here.as_raw_fd(), open.as_raw_fd(), -1];
+        assert_eq!(closed_by_peer(sockets.into_iter()), 0);
+        drop(there);
+        assert_eq!(closed_by_peer(sockets.into_iter()), 1);
+    }
 
     #[test]
     fn a_process_has_memory_and_a_name() {

@@ -194,16 +194,18 @@ const fn look(
 }
 
 fn publish(ctx: &mut Ctx<'_, '_>) -> Result {
-    let receivers = ctx.node.pubsub.publish(&ctx.args[1], &ctx.args[2]);
     let (channel, message) = (ctx.args.at(1), ctx.args.at(2));
+    let receivers = ctx.node.pubsub.publish(channel, message);
+    let receivers = ctx.node.pubsub.listening(channel, receivers);
     ctx.log_as(&[b"PUBLISH", channel, message]);
     ctx.reply.int(receivers as i64);
     Ok(Outcome::Done)
 }
 
 fn spublish(ctx: &mut Ctx<'_, '_>) -> Result {
-    let receivers = ctx.node.pubsub.publish_shard(&ctx.args[1], &ctx.args[2]);
     let (channel, message) = (ctx.args.at(1), ctx.args.at(2));
+    let receivers = ctx.node.pubsub.publish_shard(channel, message);
+    let receivers = ctx.node.pubsub.listening_to_shard(channel, receivers);
     ctx.log_as(&[b"SPUBLISH", channel, message]);
     ctx.reply.int(receivers as i64);
     Ok(Outcome::Done)

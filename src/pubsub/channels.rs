@@ -33,6 +33,12 @@ impl Channels {
         subscribers.iter().for_each(|client| push.deliver(client));
         subscribers.len()
     }
+    /// Calls `f` with every subscriber of a channel.
+    pub fn each(&self, channel: &[u8], f: impl FnMut(&Client)) {
+        if let Some(subscribers) = self.map.get(channel) {
+            subscribers.iter().map(Arc::as_ref).for_each(f);
+        }
+    }
     /// Number of subscribers of a channel.
     pub fn count(&self, channel: &[u8]) -> usize {
         self.map.get(channel).map_or(0, |s| s.len())

@@ -8,14 +8,19 @@ pub mod patterns;
 pub mod tracking;
 
 use crate::base::hash::key_hash;
+use crate::base::system::closed_by_peer;
 use crate::client::Client;
 use crate::resp::reply::Proto;
 use channels::Channels;
 use parking_lot::Mutex;
 use patterns::Patterns;
+use smallvec::SmallVec;
 
 /// Locks that put the messages of each channel in order; channels share them by hash.
 const ORDERS: usize = 64;
+
+/// Receivers of a message up to which PUBLISH looks whether they have hung up.
+const LOOKED_AT_MAX: usize = 16;
 
 /// All subscriptions of the process.
 pub struct PubSub {
@@ -90,6 +95,26 @@ impl PubSub {
     pub fn publish_shard(&self, channel: &[u8], message: &[u8]) -> usize {
         let _order = self.order(channel).lock();
         self.shard_channels.publish(b"smessage", channel, message)
+    }
+    /// Of so many receivers of a message, those that listen still: whoever hung up before it was sent is not counted,
+    /// even if the worker of that connection has not noticed yet. A crowd is taken as it is.
+    pub fn listening(&self, channel: &[u8], receivers: usize) -> usize {
+        if receivers == 0 || receivers > LOOKED_AT_MAX {
+            return receivers;
+        }
+        let mut sockets = SmallVec::<[i32; LOOKED_AT_MAX]>::new();
+        self.channels.each(channel, |client| sockets.push(client.fd));
+        self.patterns.each(channel, |client| sockets.push(client.fd));
+        receivers.saturating_sub(closed_by_peer(sockets.into_iter()))
+    }
+    /// The same for a shard channel.
+    pub fn listening_to_shard(&self, channel: &[u8], receivers: usize) -> usize {
+        if receivers == 0 || receivers > LOOKED_AT_MAX {
+            return receivers;
+        }
+        let mut sockets = SmallVec::<[i32; LOOKED_AT_MAX]>::new();
+        self.shard_channels.each(channel, |client| sockets.push(client.fd));
+        receivers.saturating_sub(closed_by_peer(sockets.into_iter()))
     }
     fn order(&self, channel: &[u8]) -> &Mutex<()> {
         &self.orders[key_hash(channel) as usize % ORDERS]

@@ -40,6 +40,12 @@ impl Patterns {
         }
         count
     }
+    /// Calls `f` with every subscriber of a pattern that matches the channel.
+    pub fn each(&self, channel: &[u8], f: impl FnMut(&Client)) {
+        let map = self.map.read();
+        let subscribers = map.iter().filter(|(p, _)| glob::matches(p, channel)).flat_map(|(_, clients)| clients);
+        subscribers.map(Arc::as_ref).for_each(f);
+    }
     /// Number of patterns.
     pub fn len(&self) -> usize {
         self.map.read().len()

@@ -986,11 +986,13 @@ impl<'k> Txn<'k> {
             let shard = &mut *self.held[slot].1;
             for (db, other) in [(a, b), (b, a)] {
                 let (dbs, watch) = (&shard.dbs, &shard.watch);
-                watch.mark_db(db as u32, |key| {
+                let is_in_either = |key: &[u8]| {
                     let hash = key_hash(key);
                     dbs[db].table.get(hash, key).is_some() || dbs[other].table.get(hash, key).is_some()
-                });
-                let ready = shard.waiters.keys_of(db as u32).filter(|k| dbs[other].table.get(key_hash(k), k).is_some());
+                };
+                watch.mark_db(db as u32, is_in_either);
+                // Who waits may hear of a key that came, or that went.
+                let ready = shard.waiters.keys_of(db as u32).filter(|key| is_in_either(key));
                 self.changes.get_or_insert_default().ready.extend(ready.map(|k| (db as u32, k.into())));
             }
             shard.dbs.swap(a, b);

@@ -99,24 +99,26 @@ impl PubSub {
     /// Of so many receivers of a message, those that listen still: whoever hung up before it was sent is not counted,
     /// even if the worker of that connection has not noticed yet. A crowd is taken as it is.
     pub fn listening(&self, channel: &[u8], receivers: usize) -> usize {
-        if receivers == 0 || receivers > LOOKED_AT_MAX {
-            return receivers;
-        }
-        let mut sockets = SmallVec::<[i32; LOOKED_AT_MAX]>::new();
-        self.channels.each(channel, |client| sockets.push(client.fd));
-        self.patterns.each(channel, |client| sockets.push(client.fd));
-        receivers.saturating_sub(closed_by_peer(sockets.into_iter()))
+        those_open(receivers, |look: &mut dyn FnMut(&Client)| {
+            self.channels.each(channel, &mut *look);
+            self.patterns.each(channel, look);
+        })
     }
     /// The same for a shard channel.
     pub fn listening_to_shard(&self, channel: &[u8], receivers: usize) -> usize {
-        if receivers == 0 || receivers > LOOKED_AT_MAX {
-            return receivers;
-        }
-        let mut sockets = SmallVec::<[i32; LOOKED_AT_MAX]>::new();
-        self.shard_channels.each(channel, |client| sockets.push(client.fd));
-        receivers.saturating_sub(closed_by_peer(sockets.into_iter()))
+        those_open(receivers, |look: &mut dyn FnMut(&Client)| self.shard_channels.each(channel, look))
     }
     fn order(&self, channel: &[u8]) -> &Mutex<()> {
         &self.orders[key_hash(channel) as usize % ORDERS]
     }
+}
+
+/// How many of so many receivers, whom `each` names one by one, have not hung up.
+fn those_open(receivers: usize, each: impl FnOnce(&mut dyn FnMut(&Client))) -> usize {
+    if receivers == 0 || receivers > LOOKED_AT_MAX {
+        return receivers;
+    }
+    let mut sockets = SmallVec::<[i32; LOOKED_AT_MAX]>::new();
+    each(&mut |client| sockets.push(client.fd));
+    receivers.saturating_sub(closed_by_peer(sockets.into_iter()))
 }

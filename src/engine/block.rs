@@ -200,14 +200,15 @@ impl Engine {
 
     fn serve_one<'k>(&'k self, txn: &mut Txn<'k>, ticket: &Arc<Ticket>, key: &[u8], ready: &mut Ready) -> Served {
         let Some(sleeper) = ticket.sleeper.downcast_ref::<Sleeper>() else { return Served::No };
-        if !txn.try_extend(&self.shards_of_ticket(ticket, key)) {
-            return Served::Busy;
-        }
         txn.select(sleeper.db);
         txn.renew(self.node.clock.now_ms());
+        // Looked at first, because it is cheap: of many who wait for a key, most find that it is gone again.
         let is_there = txn.peek(key).is_some_and(|entry| sleeper.kind == Some(entry.kind()));
         if !is_there && !ticket.on_gone {
             return Served::No;
+        }
+        if !txn.try_extend(&self.shards_of_ticket(ticket, key)) {
+            return Served::Busy;
         }
         let known = self.commands.get(sleeper.command);
         let slices: Vec<&[u8]> = sleeper.argv.iter().map(Vec::as_slice).collect();

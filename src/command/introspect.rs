@@ -384,10 +384,11 @@ fn document_args(reply: &mut Reply, args: &[Arg]) {
                 .collect();
         let is_key = matches!(arg.kind, ArgKind::Key(_));
         let shows_text = nested.is_none();
+        let has_token = !arg.token.is_empty() || matches!(arg.kind, ArgKind::PureToken);
         let pairs = 2
             + shows_text as usize
             + is_key as usize
-            + !arg.token.is_empty() as usize
+            + has_token as usize
             + !arg.since.is_empty() as usize
             + !flags.is_empty() as usize
             + nested.is_some() as usize;
@@ -401,7 +402,7 @@ fn document_args(reply: &mut Reply, args: &[Arg]) {
             reply.bulk(b"key_spec_index");
             reply.int(index as i64);
         }
-        if !arg.token.is_empty() {
+        if has_token {
             text_pair(reply, "token", arg.token);
         }
         if !arg.since.is_empty() {

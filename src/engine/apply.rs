@@ -44,7 +44,7 @@ impl<'e> Apply<'e> {
         let args = Argv::new(argv);
         let now_ms = self.engine.node.clock.now_ms();
         let mut token = None;
-        if known.command.is_hosted() || known.command.spec.keys.holds_all() {
+        if known.command.wants_token() || known.command.spec.keys.holds_all() {
             token = Some(self.engine.node.wait_token().map_err(|_| Refused::Held)?);
         }
         let mut txn = self.engine.lock_for(known, args, self.session.db, now_ms).map_err(|_| Refused::Held)?;

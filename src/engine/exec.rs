@@ -2,6 +2,7 @@
 
 use super::commit::Unit;
 use super::redact::redact;
+use super::script::frozen::{Frozen, Then, Work};
 use super::{Engine, Flow, LocalFlow};
 use crate::client::{Marks, Session};
 use crate::command::args::Argv;
@@ -17,15 +18,15 @@ use std::sync::atomic::Ordering::Relaxed;
 
 impl Engine {
     /// Runs one command of a client by itself.
-    pub(super) fn run_single(
-        &self,
+    pub(super) fn run_single<'e>(
+        &'e self,
         session: &mut Session,
-        known: &Known,
+        known: &'e Known,
         argv: Argv<'_>,
         reply: &mut Reply,
-    ) -> LocalFlow<'_> {
+    ) -> LocalFlow<'e> {
         let now_ms = session.moment.unix_ms();
-        let wants_token = known.command.spec.keys.holds_all() || known.command.is_hosted();
+        let wants_token = known.command.spec.keys.holds_all() || known.command.wants_token();
         let mut token = None;
         if wants_token {
             let Ok(host) = self.node.wait_token() else { return self.postpone(session) };
@@ -43,6 +44,12 @@ impl Engine {
             Outcome::Shutdown => Flow::Shutdown,
             Outcome::Block(block) => Flow::Blocked(self.park(&mut txn, session, known, argv, block)),
             Outcome::Held => return self.postpone(session),
+            Outcome::Migrate(migration) => {
+                let host = token.expect("its row says that the token is taken");
+                let argv = argv.all().iter().map(|arg| arg.to_vec()).collect();
+                let work = Work::Migration(Some(migration));
+                return Flow::Frozen(Frozen::new(self, txn, host, unit, work, Then::Alone { known, argv }));
+            }
         };
         let ready = self.commit(txn, unit);
         drop(token);
@@ -121,7 +128,7 @@ impl Engine {
             rewrite: Default::default(),
         };
         let result = match known.command.run {
-            Run::Handler(handler) => handler(&mut ctx),
+            Run::Handler(handler) | Run::Remote(handler) => handler(&mut ctx),
             Run::Hosted(handler) => match ctx.host.take() {
                 Some(host) => handler(&mut ctx, host),
                 None => Err(Error::Text("ERR This command is not allowed here")),

@@ -1,12 +1,12 @@
 //! MULTI and EXEC: a queue of commands run as one unit under one lock set.
 //!
 //! The lock set of EXEC is the union of the keys of its queue and of the watched keys; whether something watched has
-//! changed is judged under it. A queue that holds a command on the whole keyspace, or a script, takes the script token
-//! first.
+//! changed is judged under it. A queue that holds a command on the whole keyspace, or something that may take long,
+//! takes the script token first.
 
 use super::commit::Unit;
 use super::exec::reply_timeout;
-use super::script::frozen::{Frozen, Then};
+use super::script::frozen::{Frozen, Then, Work};
 use super::script::{Hands, Step};
 use super::{Engine, Flow, LocalFlow};
 use crate::client::{Marks, Multi, ReplyMode, Session};
@@ -192,7 +192,7 @@ impl Engine {
         self.go_on_exec(exec, txn, token, Unit::of(&session.client), session, reply)
     }
 
-    /// Runs what is left of a queue, up to its end or a script that takes long.
+    /// Runs what is left of a queue, up to its end or something that takes long.
     pub(super) fn go_on_exec<'e>(
         &'e self,
         mut exec: Box<Exec>,
@@ -205,8 +205,8 @@ impl Engine {
         while exec.at < exec.queue.len() {
             match self.exec_one(&mut exec, &mut txn, token.as_deref_mut(), session, &mut unit) {
                 Step::Ended(failed) => self.end_queued(&mut exec, session, Reply::default(), failed),
-                Step::Late(run) => match token {
-                    Some(host) => return Flow::Script(Frozen::new(self, txn, host, unit, run, Then::Exec(exec))),
+                Step::Late(work) => match token {
+                    Some(host) => return Flow::Frozen(Frozen::new(self, txn, host, unit, work, Then::Exec(exec))),
                     None => break,
                 },
             }
@@ -245,7 +245,7 @@ impl Engine {
         let knowns: SmallVec<[&Known; 8]> = multi.queue.iter().map(|(i, _)| self.commands.get(*i)).collect();
         let is_wide = knowns.iter().any(|k| k.command.spec.keys.is_wide());
         let mut token = None;
-        if is_wide || knowns.iter().any(|k| k.command.is_hosted()) {
+        if is_wide || knowns.iter().any(|k| k.command.wants_token()) {
             token = Some(self.node.wait_token()?);
         }
         if is_wide {
@@ -289,12 +289,13 @@ impl Engine {
                 self.error(session, &Error::Text("ERR This command is not allowed here"), replies);
                 Step::Ended(true)
             }
-            (Run::Handler(_) | Run::Hosted(_), host) => {
+            (Run::Handler(_) | Run::Hosted(_) | Run::Remote(_), host) => {
                 self.prepare(txn, session, known);
                 let (outcome, failed) = self.call(txn, host, session, known, argv, replies, Origin::Exec, unit);
                 match outcome {
                     Outcome::Block(block) => reply_timeout(block.on_timeout, replies),
                     Outcome::Done | Outcome::Sleep(_) | Outcome::Held => {}
+                    Outcome::Migrate(migration) => return Step::Late(Work::Migration(Some(migration))),
                     Outcome::Shutdown => session.closing = true,
                 }
                 Step::Ended(failed)

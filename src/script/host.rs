@@ -127,6 +127,8 @@ struct Active {
     /// What to tell the machine when it goes on.
     pending: Tell,
     calls: u32,
+    /// The reply to its last command is still to come.
+    awaits_reply: bool,
 }
 
 /// Everything about scripts of one server.
@@ -451,7 +453,13 @@ impl Host {
         }
         desk.client_resp3.set(call.resp3);
         *desk.job.borrow_mut() = Some(Job::Run { slot: script.slot, keys: call.keys.len() });
-        self.active = Some(Active { kind: script.kind, name: script.name.clone(), pending: Tell::Go, calls: 0 });
+        self.active = Some(Active {
+            kind: script.kind,
+            name: script.name.clone(),
+            pending: Tell::Go,
+            calls: 0,
+            awaits_reply: false,
+        });
         self.resume(caller, out)
     }
 
@@ -524,6 +532,9 @@ fn lost(out: &mut Vec<u8>) -> Progress {
 
 /// Answers what the machine asks until it is done (true) or should come back later (false).
 fn drive(seat: &mut Seat, active: &mut Active, caller: &mut dyn Caller) -> bool {
+    if std::mem::take(&mut active.awaits_reply) {
+        caller.end_call(&mut seat.desk().reply.borrow_mut());
+    }
     loop {
         let ask = seat.resume(active.pending);
         active.pending = Tell::Go;
@@ -533,6 +544,10 @@ fn drive(seat: &mut Seat, active: &mut Active, caller: &mut dyn Caller) -> bool 
             ask => {
                 answer(seat.desk(), ask, caller);
                 active.calls = active.calls.wrapping_add(1);
+                if ask == Ask::Call && caller.awaits_reply() {
+                    active.awaits_reply = true;
+                    return false;
+                }
                 ask == Ask::Call && active.calls.is_multiple_of(TICK_CALLS)
             }
         };

@@ -51,6 +51,17 @@ pub trait Caller {
     /// memory, read-only) are the caller's.
     fn call(&mut self, args: &[&[u8]], resp3: bool, out: &mut Vec<u8>);
 
+    /// Whether the command of the last [`call`](Caller::call) has no reply yet, as it waits for something outside: the
+    /// script is frozen until [`end_call`](Caller::end_call).
+    fn awaits_reply(&self) -> bool {
+        false
+    }
+
+    /// Appends the reply that was awaited to `out`.
+    fn end_call(&mut self, out: &mut Vec<u8>) {
+        let _ = out;
+    }
+
     /// Whether the user may run this command line; `None` when there is no such command.
     fn acl_check(&mut self, args: &[&[u8]]) -> Option<bool>;
 

@@ -11,6 +11,7 @@ pub mod control;
 pub mod cron;
 pub mod listen;
 pub mod log;
+mod migrate;
 pub mod process;
 pub mod settings;
 pub mod signal;

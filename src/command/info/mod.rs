@@ -435,7 +435,7 @@ fn stats(view: &View<'_>, page: &mut Page) {
         ("pubsubshard_channels", node.pubsub.shard_channels.len() as u64),
         ("latest_fork_usec", 0),
         ("total_forks", 0),
-        ("migrate_cached_sockets", 0),
+        ("migrate_cached_sockets", stats.migrate_sockets.load(Relaxed)),
         ("slave_expires_tracked_keys", 0),
         ("active_defrag_hits", 0),
         ("active_defrag_misses", 0),

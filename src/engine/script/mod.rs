@@ -21,16 +21,16 @@ use crate::node::stage::Kind;
 use crate::resp::reply::{Proto, Reply};
 use crate::script::host::{Call, Script};
 use crate::script::{Host, Progress};
-use frozen::{Frozen, Then};
+use frozen::{Frozen, Then, Work};
 use nested::Nested;
 pub(super) use nested::Run;
 
-/// How far a script got.
+/// How far a command got that may take long.
 pub(super) enum Step {
     /// It ended; its reply is written. True when that is, or has in it, an error.
     Ended(bool),
-    /// It used up its slice.
-    Late(Box<Run>),
+    /// It has this still to do.
+    Late(Work),
 }
 
 /// What a unit with a script in it holds.
@@ -61,9 +61,9 @@ impl Engine {
                 self.account(session, known, argv.all(), failed);
                 Flow::Next
             }
-            Step::Late(run) => {
+            Step::Late(work) => {
                 let argv = argv.all().iter().map(|arg| arg.to_vec()).collect();
-                Flow::Script(Frozen::new(self, txn, host, unit, run, Then::Alone { known, argv }))
+                Flow::Frozen(Frozen::new(self, txn, host, unit, work, Then::Alone { known, argv }))
             }
         }
     }
@@ -104,7 +104,7 @@ impl Engine {
             Progress::Done(ended) => Step::Ended(self.end_script(hands.txn, session, &run, &ended, reply)),
             Progress::Yielded => {
                 run.name = script.name;
-                Step::Late(Box::new(run))
+                Step::Late(Work::Script(Box::new(run)))
             }
         }
     }
@@ -124,7 +124,7 @@ impl Engine {
         run.out = out;
         match progress {
             Progress::Done(ended) => Step::Ended(self.end_script(hands.txn, session, &run, &ended, reply)),
-            Progress::Yielded => Step::Late(run),
+            Progress::Yielded => Step::Late(Work::Script(run)),
         }
     }
 

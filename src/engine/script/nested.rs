@@ -9,6 +9,7 @@ use crate::command::args::Argv;
 use crate::command::ctx::{Origin, Outcome};
 use crate::command::error::Error;
 use crate::command::function::write_log;
+use crate::command::migrate::Migration;
 use crate::engine::Engine;
 use crate::engine::commit::Unit;
 use crate::keyspace::Txn;
@@ -34,6 +35,10 @@ pub(in crate::engine) struct Run {
     pub out: Vec<u8>,
     /// A command that writes has run.
     pub wrote: bool,
+    /// The MIGRATE that it waits for; nothing while that is carried out.
+    pub migration: Option<Box<Migration>>,
+    /// The number and the words of the command that waits for it.
+    awaited: Option<(u16, Vec<Vec<u8>>)>,
     slice_ends_ns: u64,
     /// It has been frozen before: others know of it.
     is_late: bool,
@@ -60,6 +65,8 @@ impl Run {
             started_ns,
             out: Vec::new(),
             wrote: false,
+            migration: None,
+            awaited: None,
             slice_ends_ns: started_ns + SLICE_NS,
             is_late: false,
             guest,
@@ -142,9 +149,15 @@ impl<'k> Nested<'_, 'k> {
         let argv = Argv::new(args);
         let (outcome, failed) =
             engine.call(self.txn, None, &mut run.guest, known, argv, &mut run.reply, Origin::Script, unit);
-        if let Outcome::Sleep(ms) = outcome {
+        match outcome {
             // DEBUG SLEEP: the point of it is that everybody waits.
-            std::thread::sleep(Duration::from_millis(ms));
+            Outcome::Sleep(ms) => std::thread::sleep(Duration::from_millis(ms)),
+            Outcome::Migrate(migration) => {
+                run.migration = Some(migration);
+                run.awaited = Some((known.index, args.iter().map(|arg| arg.to_vec()).collect()));
+                return;
+            }
+            _ => {}
         }
         engine.account(&mut run.guest, known, args, failed);
     }
@@ -170,6 +183,23 @@ impl Caller for Nested<'_, '_> {
             }
         }
         self.run.reply.parts().for_each(|part| out.extend_from_slice(part));
+    }
+
+    fn awaits_reply(&self) -> bool {
+        self.run.awaited.is_some()
+    }
+
+    fn end_call(&mut self, out: &mut Vec<u8>) {
+        let (engine, run) = (self.engine, &mut *self.run);
+        let Some((index, argv)) = run.awaited.take() else { return };
+        let migration = run.migration.take().expect("whoever carries a migration out puts it back");
+        let mut unlogged = Unit::default();
+        let unit = if run.logged { &mut *self.unit } else { &mut unlogged };
+        self.txn.select(run.guest.db);
+        let failed = engine.end_migration(self.txn, &run.guest, &migration, &mut run.reply, unit);
+        let args: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
+        engine.account(&mut run.guest, engine.commands.get(index), &args, failed);
+        run.reply.parts().for_each(|part| out.extend_from_slice(part));
     }
 
     fn acl_check(&mut self, args: &[&[u8]]) -> Option<bool> {

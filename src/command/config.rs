@@ -104,10 +104,18 @@ impl Apply for Alone {
     fn rewrite(&self, _: &Config, _: bool) -> std::result::Result<(), String> {
         Err("The server is running without a config file".into())
     }
+
+    fn read_users(&self, _: &Config) -> std::result::Result<Vec<u8>, String> {
+        Err("The server is running without files".into())
+    }
+
+    fn write_users(&self, _: &Config, _: &[u8]) -> std::result::Result<(), String> {
+        Err("The server is running without files".into())
+    }
 }
 
 /// Who acts on changes in this node.
-fn settings(node: &Node) -> &dyn Apply {
+pub(super) fn settings(node: &Node) -> &dyn Apply {
     node.settings.get().map_or(&Alone, |settings| &**settings)
 }
 

@@ -7,7 +7,7 @@ use crate::base::glob;
 use crate::resp::reply::Reply;
 use crate::spec::docs::ArgKind;
 use crate::spec::keys::{Begin, Find, KeySpec};
-use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, Keys};
+use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group, Keys};
 
 /// The family.
 pub const COMMANDS: &[Command] = &[COMMAND];
@@ -452,27 +452,10 @@ fn getkeys(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
-/// What a request does to a key, where the specs of its command say only that it depends.
-fn accessed(request: &[&[u8]], access: Access) -> Access {
-    if !access.is_variable() {
-        return access;
-    }
-    let says = |from: usize, words: &[&str]| {
-        let is_one = |arg: &&[u8]| words.iter().any(|word| arg.eq_ignore_ascii_case(word.as_bytes()));
-        request.iter().skip(from).any(is_one)
-    };
-    match request[0].to_ascii_lowercase().as_slice() {
-        b"set" if !says(3, &["GET"]) => Access::OVERWRITE,
-        b"bitfield" if !says(2, &["SET", "INCRBY"]) => Access::READ,
-        _ => Access::READ_UPDATE,
-    }
-}
-
 fn getkeysandflags(ctx: &mut Ctx<'_, '_>) -> Result {
     let found = keys_of(ctx)?;
     ctx.reply.array(found.len());
     for (index, access) in found {
-        let access = accessed(ctx.args.rest(2), access);
         ctx.reply.array(2);
         ctx.reply.bulk(ctx.args.at(index + 2));
         let flags: Vec<&str> = access.names().collect();

@@ -20,6 +20,12 @@ pub trait Apply: Send + Sync {
 
     /// Brings the configuration to its file; `all` writes every directive. An error is the reply without `-ERR `.
     fn rewrite(&self, config: &Config, all: bool) -> Result<(), String>;
+
+    /// The bytes of `aclfile`. An error is the reply without `-ERR `.
+    fn read_users(&self, config: &Config) -> Result<Vec<u8>, String>;
+
+    /// Replaces `aclfile` as a whole. An error is for the log.
+    fn write_users(&self, config: &Config, text: &[u8]) -> Result<(), String>;
 }
 
 /// Who asks, as far as it matters.
@@ -200,6 +206,12 @@ mod tests {
         fn adopt(&self, _: &Config, _: &[&'static str]) {}
 
         fn rewrite(&self, _: &Config, _: bool) -> Result<(), String> {
+            Ok(())
+        }
+        fn read_users(&self, _: &Config) -> Result<Vec<u8>, String> {
+            Ok(Vec::new())
+        }
+        fn write_users(&self, _: &Config, _: &[u8]) -> Result<(), String> {
             Ok(())
         }
     }

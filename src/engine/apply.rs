@@ -27,9 +27,9 @@ pub enum Refused {
 }
 
 impl<'e> Apply<'e> {
-    /// Begins in database 0.
+    /// Begins in database 0. There is no user: nobody asks for what has happened.
     pub fn new(engine: &'e Engine) -> Apply<'e> {
-        Apply { engine, session: Session::new(engine.node.clients.unlisted(), Some(engine.node.acl.default_user())) }
+        Apply { engine, session: Session::new(engine.node.clients.unlisted(), None) }
     }
 
     /// Runs one effect.

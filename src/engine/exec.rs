@@ -33,6 +33,12 @@ impl Engine {
             token = Some(host);
         }
         let Ok(mut txn) = self.lock_for(known, argv, session.db, now_ms) else { return self.postpone(session) };
+        if let Some(error) = self.revoked(session, known, argv.all()) {
+            drop(txn);
+            drop(token);
+            self.refuse(session, Some(known), &error, reply);
+            return Flow::Next;
+        }
         self.feed_monitors(session, known, argv.all());
         self.prepare(&mut txn, session, known);
         let mut unit = Unit::of(&session.client);
@@ -77,7 +83,7 @@ impl Engine {
         match known.command.spec.keys {
             Keys::None | Keys::Walk => Ok(Txn::empty(keyspace, db, now_ms)),
             // An optional key may be missing (MEMORY, OBJECT HELP).
-            Keys::One(index, _) => match argv.all().get(index as usize) {
+            Keys::One(index, _) | Keys::Depends(index, ..) => match argv.all().get(index as usize) {
                 Some(key) => Txn::of_one_key(keyspace, db, now_ms, key, argv.key_hash(index as usize)),
                 None => Ok(Txn::empty(keyspace, db, now_ms)),
             },

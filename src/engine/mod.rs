@@ -5,6 +5,7 @@
 //! locks are released. A command that finds nothing parks (`block.rs`). Nothing here knows a socket: the caller is
 //! told what to do next by a [`Flow`].
 
+mod access;
 pub mod apply;
 pub mod block;
 pub mod commit;
@@ -199,7 +200,7 @@ impl Engine {
             EngineOp::Multi => self.begin_multi(session, reply),
             EngineOp::Exec => return self.exec_multi(session, argv, reply),
             EngineOp::Discard => self.discard_multi(session, reply),
-            EngineOp::Watch => self.watch(session, argv, reply),
+            EngineOp::Watch => self.watch(session, known, argv, reply),
             EngineOp::Unwatch => self.unwatch(session, reply),
             EngineOp::Reset => self.reset(session, reply),
             EngineOp::Script(call) => {

@@ -9,6 +9,7 @@ use super::exec::reply_timeout;
 use super::script::frozen::{Frozen, Then, Work};
 use super::script::{Hands, Step};
 use super::{Engine, Flow, LocalFlow};
+use crate::acl::user::DEFAULT;
 use crate::client::{Marks, Multi, ReplyMode, Session};
 use crate::command::args::Argv;
 use crate::command::ctx::{Origin, Outcome};
@@ -40,6 +41,8 @@ pub(super) struct Exec {
     /// The command that runs, or runs next.
     at: usize,
     replies: Reply,
+    /// Its user may no longer run some of it.
+    refused: bool,
 }
 
 impl Exec {
@@ -100,7 +103,13 @@ impl Engine {
         session.client.watching.store(0, Relaxed);
     }
 
-    pub(super) fn watch(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply) -> LocalFlow<'_> {
+    pub(super) fn watch(
+        &self,
+        session: &mut Session,
+        known: &Known,
+        argv: Argv<'_>,
+        reply: &mut Reply,
+    ) -> LocalFlow<'_> {
         if session.multi.is_some() {
             self.error(session, &Error::Text("ERR WATCH inside MULTI is not allowed"), reply);
             return Flow::Next;
@@ -115,6 +124,11 @@ impl Engine {
             let hash = crate::base::hash::key_hash(key);
             let locked = Txn::of_key(&self.node.keyspace, session.db, now_ms, hash);
             let Ok(mut txn) = locked else { return self.postpone(session) };
+            if let Some(error) = self.revoked(session, known, argv.all()) {
+                drop(txn);
+                self.refuse(session, Some(known), &error, reply);
+                return Flow::Next;
+            }
             txn.watch(key, &dirty);
             let ready = self.commit(txn, Unit::default());
             self.serve_ready(ready);
@@ -147,8 +161,9 @@ impl Engine {
         session.set_proto(Proto::Resp2);
         reply.set_proto(Proto::Resp2);
         session.reply_mode = ReplyMode::On;
-        session.user = self.node.acl.initial();
-        client.labels.write().user = b"default".to_vec();
+        // In this order: whoever changes that user after the look-up finds the client by its label.
+        client.labels.write().user = DEFAULT.to_vec();
+        session.set_user(self.node.acl.initial());
         reply.simple("RESET");
         Flow::Next
     }
@@ -188,7 +203,7 @@ impl Engine {
         txn.select(session.db);
         let mut replies = Reply::new(reply.proto());
         replies.array(multi.queue.len());
-        let exec = Box::new(Exec { name: name.to_vec(), queue: multi.queue, at: 0, replies });
+        let exec = Box::new(Exec { name: name.to_vec(), queue: multi.queue, at: 0, replies, refused: false });
         self.go_on_exec(exec, txn, token, Unit::of(&session.client), session, reply)
     }
 
@@ -203,6 +218,9 @@ impl Engine {
         reply: &mut Reply,
     ) -> LocalFlow<'e> {
         while exec.at < exec.queue.len() {
+            if self.refuse_queued(&mut exec, session) {
+                continue;
+            }
             match self.exec_one(&mut exec, &mut txn, token.as_deref_mut(), session, &mut unit) {
                 Step::Ended(failed) => self.end_queued(&mut exec, session, Reply::default(), failed),
                 Step::Late(work) => match token {
@@ -214,7 +232,18 @@ impl Engine {
         reply.append(&mut exec.replies);
         self.end_unit(txn, token, unit);
         self.leave_multi(session);
-        self.end_exec(session, &exec.name, false)
+        self.end_exec(session, &exec.name, exec.refused)
+    }
+
+    /// Steps over a queued command that the session's user may no longer run.
+    fn refuse_queued(&self, exec: &mut Exec, session: &mut Session) -> bool {
+        let (index, argv) = &exec.queue[exec.at];
+        let slices: SmallVec<[&[u8]; 8]> = argv.iter().map(Vec::as_slice).collect();
+        let Some(error) = self.judge_queued(session, self.commands.get(*index), &slices) else { return false };
+        self.error(session, &error, &mut exec.replies);
+        exec.at += 1;
+        exec.refused = true;
+        true
     }
 
     /// Counts a queued command that has run, and adds the rest of its reply.

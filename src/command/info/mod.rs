@@ -7,6 +7,7 @@ mod commands;
 
 use super::Command;
 use super::ctx::{Ctx, Outcome, Result};
+use crate::acl::log::Reason;
 use crate::base::num::human_bytes;
 use crate::base::{alloc, system};
 use crate::client::{Client, ClientType, Marks};
@@ -395,7 +396,7 @@ fn persistence(view: &View<'_>, page: &mut Page) {
 
 fn stats(view: &View<'_>, page: &mut Page) {
     let (stats, node, totals) = (&view.node.stats, view.node, &view.totals);
-    let tracking = &node.pubsub.tracking;
+    let (tracking, denied) = (&node.pubsub.tracking, &node.acl.log);
     page.fields(&[
         ("total_connections_received", stats.sum(|worker| worker.connections.get())),
         ("total_commands_processed", stats.sum(|worker| worker.commands.get())),
@@ -462,10 +463,10 @@ fn stats(view: &View<'_>, page: &mut Page) {
         ("eventloop_duration_cmd_sum", stats.command_micros()),
         ("instantaneous_eventloop_cycles_per_sec", stats.rates.mean(Metric::Turns)),
         ("instantaneous_eventloop_duration_usec", stats.rates.mean(Metric::TurnMicros)),
-        ("acl_access_denied_auth", 0),
-        ("acl_access_denied_cmd", 0),
-        ("acl_access_denied_key", 0),
-        ("acl_access_denied_channel", 0),
+        ("acl_access_denied_auth", denied.count(Reason::Auth)),
+        ("acl_access_denied_cmd", denied.count(Reason::Command)),
+        ("acl_access_denied_key", denied.count(Reason::Key)),
+        ("acl_access_denied_channel", denied.count(Reason::Channel)),
     ]);
 }
 

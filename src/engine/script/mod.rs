@@ -53,6 +53,12 @@ impl Engine {
         let now_ms = session.moment.unix_ms();
         let Ok(mut host) = self.node.wait_token() else { return self.postpone(session) };
         let Ok(mut txn) = self.lock_for(known, argv, session.db, now_ms) else { return self.postpone(session) };
+        if let Some(error) = self.revoked(session, known, argv.all()) {
+            drop(txn);
+            drop(host);
+            self.refuse(session, Some(known), &error, reply);
+            return Flow::Next;
+        }
         let mut unit = Unit::of(&session.client);
         let hands = Hands { txn: &mut txn, host: &mut host, unit: &mut unit };
         match self.run_script(hands, session, known, call, argv, reply) {

@@ -3,7 +3,7 @@
 use super::rules::Rules;
 use crate::base::hash::key_hash;
 use crate::base::time::Clock;
-use crate::client::Session;
+use crate::client::{Marks, Session};
 use crate::command::Known;
 use crate::command::args::Argv;
 use crate::command::ctx::{Origin, Outcome};
@@ -54,7 +54,7 @@ pub(in crate::engine) struct Run {
 impl Run {
     /// A script of this client.
     pub fn new(session: &Session, rules: Rules, kind: Kind, clock: &Clock) -> Run {
-        let mut guest = Session::new(session.client.clone(), session.user.clone());
+        let mut guest = Session::guest(session.client.clone(), session.user.clone());
         guest.db = session.db;
         guest.moment = session.moment;
         guest.frozen_us = Some(session.moment.unix_us());
@@ -104,6 +104,8 @@ impl<'k> Nested<'_, 'k> {
             refuse("ERR Wrong number of args calling Redis command from script")
         } else if spec.flags.has(Flags::NOSCRIPT) && !self.engine.node.allow_noscript.load(Relaxed) {
             refuse("ERR This Redis command is not allowed from script")
+        } else if let Err(error) = self.judge(known, args) {
+            Err(error)
         } else if self.run.rules.read_only && (writes || spec.flags.has(Flags::MAY_REPLICATE)) {
             refuse("ERR Write commands are not allowed from read-only scripts.")
         } else if self.run.rules.no_room && !self.run.wrote && spec.flags.has(Flags::DENYOOM) {
@@ -116,12 +118,18 @@ impl<'k> Nested<'_, 'k> {
         judged.map(|()| known).map_err(|error| (Some(known), error))
     }
 
+    /// Judges a command by the rules of whoever runs the script. They do not change meanwhile: that takes the token.
+    fn judge(&self, known: &Known, args: &[&[u8]]) -> Result<(), Error> {
+        let guest = &self.run.guest;
+        if guest.client.marks.any(Marks::RESTRICTED) { self.engine.judge_called(guest, known, args) } else { Ok(()) }
+    }
+
     /// Takes the shards of a command's keys that are not held yet: the script has the token.
     fn hold_keys(&mut self, known: &Known, args: &[&[u8]]) {
         let keyspace = self.txn.keyspace();
         match known.command.spec.keys {
             Keys::None => {}
-            Keys::One(index, _) => {
+            Keys::One(index, _) | Keys::Depends(index, ..) => {
                 if let Some(key) = args.get(index as usize) {
                     self.txn.extend(&[keyspace.shard_of(key_hash(key)) as u32]);
                 }
@@ -203,8 +211,8 @@ impl Caller for Nested<'_, '_> {
     }
 
     fn acl_check(&mut self, args: &[&[u8]]) -> Option<bool> {
-        // There is one user, who may run everything.
-        self.engine.commands.resolve(args).is_ok().then_some(true)
+        let known = self.engine.commands.resolve(args).ok()?;
+        Some(self.run.guest.user.as_ref().is_none_or(|user| user.check(&known.asked(args)).is_ok()))
     }
 
     fn log(&mut self, level: LogLevel, text: &[u8]) {

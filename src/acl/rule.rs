@@ -49,7 +49,7 @@ pub fn has_spaces(text: &[u8]) -> bool {
     text.iter().any(|byte| matches!(byte, b' ' | b'\t'..=b'\r' | 0))
 }
 
-/// Puts the words of each selector that came as several arguments into one.
+/// Puts the words of each selector that came as several arguments into one. Of such a word, what follows a NUL is lost.
 ///
 /// # Errors
 /// The place of a parenthesis that is never closed.
@@ -61,7 +61,7 @@ pub fn gather(words: &[&[u8]]) -> Result<Vec<Vec<u8>>, usize> {
         match (open, gathered.last_mut()) {
             (Some(_), Some(selector)) => {
                 selector.push(b' ');
-                selector.extend_from_slice(word);
+                selector.extend_from_slice(word.split(|byte| *byte == 0).next().unwrap_or_default());
                 open = open.filter(|_| !closes);
             }
             _ => {
@@ -114,6 +114,10 @@ impl Rules<'_> {
 
     /// A selector from the rules between its parentheses. Rules whose quotes do not pair allow nothing.
     fn selector(&self, inner: &[u8]) -> Result<Selector, Fault> {
+        // Splitting ends there: what follows would be lost.
+        if inner.contains(&0) {
+            return Err(Fault::Syntax);
+        }
         let mut selector = Selector::new(self.open_channels);
         for word in split_args(inner).unwrap_or_default() {
             self.apply_to(&mut selector, &word)?;

@@ -31,6 +31,7 @@ const CLIENT: Command = Command::container(
         since: "2.4.0",
         complexity: "Depends on subcommand.",
         arity: Arity::at_least(2),
+        categories: Categories::NONE,
         flags: Flags::SENTINEL,
         ..BASE
     },
@@ -382,8 +383,7 @@ fn kill_filter(ctx: &Ctx<'_, '_>) -> std::result::Result<KillFilter, Error> {
         } else if cursor.word("USER") {
             let name = cursor.take()?;
             if ctx.node.acl.user(name).is_none() {
-                let name = String::from_utf8_lossy(name).into_owned();
-                return Err(Error::owned(format!("ERR No such user '{name}'")));
+                return Err(Error::of(&[b"ERR No such user '", name, b"'"]));
             }
             filter.user = Some(name.to_vec());
         } else if cursor.word("SKIPME") {

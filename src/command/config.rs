@@ -139,6 +139,9 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Result {
     let result = live::set(&ctx.node.config, &pairs, asker, settings(ctx.node));
     result.map_err(|error| match error {
         SetError::Loading => Error::owned(error.to_string()),
+        SetError::Unknown(name) => {
+            Error::of(&[b"ERR Unknown option or number of arguments for CONFIG SET - '", &name, b"'"])
+        }
         _ => Error::owned(format!("ERR {error}")),
     })?;
     ctx.reply.ok();

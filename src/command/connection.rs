@@ -196,8 +196,7 @@ fn hello(ctx: &mut Ctx<'_, '_>) -> Result {
             check_name(wanted, "Client names")?;
             name = Some(wanted);
         } else {
-            let option = String::from_utf8_lossy(cursor.take()?).into_owned();
-            return Err(Error::owned(format!("ERR Syntax error in HELLO option '{option}'")));
+            return Err(Error::of(&[b"ERR Syntax error in HELLO option '", cursor.take()?, b"'"]));
         }
     }
     if let Some((user, password)) = credentials {

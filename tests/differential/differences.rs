@@ -82,6 +82,19 @@ const DIFFERENCES: &[Difference] = &[
         reason: "since 7.2 doubles are written in as few digits as tell them apart, with an exponent where Grisu2 gives one",
     },
     Difference {
+        command: "*",
+        explains: crate::acl::same_but_for_words,
+        reason: "since 7.2 refusals name the user, and rules for commands are shown as they were given",
+    },
+    Difference {
+        command: "ACL",
+        explains: |command, ours, theirs| {
+            let opens = command.iter().filter(|word| word.starts_with(b"(") && !word.ends_with(b")"));
+            opens.count() > 1 && is_error(ours) && is_error(theirs)
+        },
+        reason: "since 7.2 a selector begins at its first parenthesis, not at its last",
+    },
+    Difference {
         command: "COMMAND",
         explains: |command, _, _| command.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"COUNT")),
         reason: "there are other commands",

@@ -54,7 +54,7 @@ fn read_line(line: &[u8], file: &str, number: usize, known: &[User], rules: Rule
         return Err(format!("{file}:{number} should start with user keyword followed by the username. "));
     };
     if has_spaces(name) {
-        return Err(format!("{file}:{number}: username '{}' contains invalid characters. ", to_text(name)));
+        return Err(format!("'{file}:{number}: username '{}' contains invalid characters. ", to_text(name)));
     }
     if known.iter().any(|user| user.name == *name) {
         return Err(format!("WARNING: Duplicate user '{}' found on line {number}. ", to_text(name)));

@@ -92,6 +92,8 @@ marks! {
     USER_CHANGED = 18;
     /// Its user may not do everything.
     RESTRICTED = 19;
+    /// Its connection is closed: what it held counts no more.
+    GONE = 20;
 }
 
 impl Marks {

@@ -313,7 +313,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             ROOM.with_borrow_mut(|room| self.parser.lend_room(room));
             let turn = self.run_requests(input, out);
             ROOM.with_borrow_mut(|room| self.parser.return_room(room));
-            if direct {
+            // Without replies the buffer stays with the worker.
+            if direct && !own.is_empty() {
                 std::mem::swap(&mut unsent, &mut *own);
             }
             self.unsent = unsent;
@@ -533,6 +534,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             }
         }
         self.session.client.out_bytes.store(0, Relaxed);
+        if self.unsent.memory_bytes() == 0 {
+            self.unsent.set_proto(self.session.proto);
+            return Poll::Ready(true);
+        }
         // The buffer goes back to the worker, so that an idle connection has none.
         REPLY.with(|reply| {
             let mut reply = reply.borrow_mut();

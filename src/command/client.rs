@@ -236,12 +236,7 @@ fn list(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn client_type(name: &[u8]) -> std::result::Result<ClientType, Error> {
-    ClientType::from_name(name).ok_or_else(|| {
-        let mut text = b"ERR Unknown client type '".to_vec();
-        text.extend_from_slice(name);
-        text.push(b'\'');
-        Error::Owned(text)
-    })
+    ClientType::from_name(name).ok_or_else(|| Error::of(&[b"ERR Unknown client type '", name, b"'"]))
 }
 
 /// The letters of CLIENT LIST's `flags`.
@@ -517,8 +512,7 @@ fn setinfo(ctx: &mut Ctx<'_, '_>) -> Result {
             labels.lib_ver = value.to_vec();
         }
         () => {
-            let option = String::from_utf8_lossy(&ctx.args[2]).into_owned();
-            return Err(Error::owned(format!("ERR Unrecognized option '{option}'")));
+            return Err(Error::of(&[b"ERR Unrecognized option '", &ctx.args[2], b"'"]));
         }
     }
     ctx.reply.ok();

@@ -6,7 +6,7 @@ use super::{Command, CommandTable, Known};
 use crate::base::glob;
 use crate::resp::reply::Reply;
 use crate::spec::docs::ArgKind;
-use crate::spec::keys::{Begin, Find, KeySpec};
+use crate::spec::keys::{Begin, Find, Found, KeySpec, find_one};
 use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group, Keys};
 
 /// The family.
@@ -426,7 +426,7 @@ fn text_pair(reply: &mut Reply, name: &str, text: &str) {
 }
 
 /// The keys of the request that follows in the arguments.
-fn keys_of(ctx: &Ctx<'_, '_>) -> Result<crate::spec::keys::Found> {
+fn keys_of(ctx: &Ctx<'_, '_>) -> Result<Found> {
     let request = ctx.args.rest(2);
     let known = ctx.commands.resolve(request).map_err(|_| Error::Text("ERR Invalid command specified"))?;
     let spec = &known.command.spec;
@@ -436,11 +436,25 @@ fn keys_of(ctx: &Ctx<'_, '_>) -> Result<crate::spec::keys::Found> {
     if matches!(spec.keys, Keys::None) {
         return Err(Error::Text("ERR The command has no key arguments"));
     }
-    let found = spec.keys.find(request).map_err(|_| Error::Text("ERR Invalid arguments specified for command"))?;
-    if found.is_empty() && !spec.flags.has(Flags::NO_MANDATORY_KEYS) {
-        return Err(Error::Text("ERR Invalid arguments specified for command"));
+    let invalid = Error::Text("ERR Invalid arguments specified for command");
+    match spec.keys.find(request) {
+        Ok(found) if found.is_empty() && !spec.flags.has(Flags::NO_MANDATORY_KEYS) => Err(invalid),
+        // Keys that may be left out (the sources of PFMERGE) are asked for here.
+        Ok(_) if spec.keys.specs().iter().any(|keys| lacks_keys(keys, request)) => {
+            if spec.flags.has(Flags::NO_MANDATORY_KEYS) { Ok(Found::new()) } else { Err(invalid) }
+        }
+        Ok(found) => Ok(found),
+        Err(_) => Err(invalid),
     }
-    Ok(found)
+}
+
+/// Whether a spec that says where its keys begin finds none.
+fn lacks_keys(keys: &KeySpec, request: &[&[u8]]) -> bool {
+    let mut found = Found::new();
+    matches!(keys.begin, Begin::Index(_))
+        && !matches!(keys.find, Find::Unknown)
+        && find_one(keys, request, &mut found).is_ok()
+        && found.is_empty()
 }
 
 fn getkeys(ctx: &mut Ctx<'_, '_>) -> Result {

@@ -77,7 +77,7 @@ impl Engine {
     fn needs_room(&self, session: &Session, known: &Known, argv: Argv<'_>) -> bool {
         match &session.multi {
             Some(multi) if is_exec(known) => self.any_queued(multi, Flags::DENYOOM),
-            Some(_) if !multi::runs_inside(known) => true,
+            Some(_) if !multi::leaves(known) => true,
             _ => self.flags_of(known, argv.all()).has(Flags::DENYOOM),
         }
     }

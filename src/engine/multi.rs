@@ -33,6 +33,11 @@ pub(super) fn runs_inside(known: &Known) -> bool {
     }
 }
 
+/// Whether a command ends MULTI rather than adding to it.
+pub(super) fn leaves(known: &Known) -> bool {
+    runs_inside(known) && !matches!(known.command.run, Run::Engine(EngineOp::Multi | EngineOp::Watch))
+}
+
 /// An EXEC under way.
 pub(super) struct Exec {
     /// EXEC as the client spelled it.

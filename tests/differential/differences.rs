@@ -45,6 +45,11 @@ const DIFFERENCES: &[Difference] = &[
         reason: "since 7.2 the options are read to their end before the password is judged",
     },
     Difference {
+        command: "HELLO",
+        explains: |_, ours, theirs| says(ours, "ERR Client names cannot contain") && says(theirs, "WRONGPASS"),
+        reason: "the same",
+    },
+    Difference {
         command: "OBJECT",
         explains: |_, ours, theirs| is_text(ours, "listpack") && is_text(theirs, "quicklist"),
         reason: "since 7.2 a short list is a listpack",

@@ -169,7 +169,16 @@ struct Totals {
 struct DbTotals {
     keys: u64,
     volatile: u64,
+    deadlines: u128,
     volatile_fields: u64,
+}
+
+impl DbTotals {
+    /// How long keys with a deadline have on average, in milliseconds.
+    fn average_ttl_ms(&self, now_ms: u64) -> u64 {
+        let average = self.deadlines.checked_div(u128::from(self.volatile)).unwrap_or(0);
+        average.saturating_sub(u128::from(now_ms)) as u64
+    }
 }
 
 impl Totals {
@@ -191,6 +200,7 @@ impl Totals {
         for (total, db) in self.dbs.iter_mut().zip(&shard.dbs) {
             total.keys += db.table.len() as u64;
             total.volatile += db.volatile as u64;
+            total.deadlines += db.deadlines;
             total.volatile_fields += db.volatile_fields as u64;
         }
     }
@@ -508,10 +518,11 @@ fn cluster(_: &View<'_>, page: &mut Page) {
 
 fn keyspace(view: &View<'_>, page: &mut Page) {
     for (number, db) in view.totals.dbs.iter().enumerate().filter(|(_, db)| db.keys > 0) {
-        let DbTotals { keys, volatile, volatile_fields } = db;
+        let DbTotals { keys, volatile, volatile_fields, .. } = db;
+        let average_ttl_ms = db.average_ttl_ms(view.now_ms);
         page.field(
             format_args!("db{number}"),
-            format_args!("keys={keys},expires={volatile},avg_ttl=0,subexpiry={volatile_fields}"),
+            format_args!("keys={keys},expires={volatile},avg_ttl={average_ttl_ms},subexpiry={volatile_fields}"),
         );
     }
 }

@@ -130,8 +130,16 @@ impl Note {
     }
 }
 
-/// Stands while a value in the keyspace is being changed. A fault there leaves it half changed, and nobody may see that:
-/// the process ends. A fault anywhere else only unlocks.
+/// Runs a change of a value in the keyspace. A fault there leaves it half changed, and nobody may see that: the process
+/// ends. A fault anywhere else only unlocks.
+fn to_its_end<R>(change: impl FnOnce() -> R) -> R {
+    let half_done = HalfDone;
+    let result = change();
+    std::mem::forget(half_done);
+    result
+}
+
+/// Stands while a value is being changed.
 struct HalfDone;
 
 impl Drop for HalfDone {
@@ -733,9 +741,7 @@ impl<'k> Txn<'k> {
         let before = entry.field_deadline();
         let word = entry.access();
         let Some(value) = entry.value_mut().and_then(T::of_mut) else { return Err(WrongType) };
-        let half_done = HalfDone;
-        let result = f(value, &mut note);
-        std::mem::forget(half_done);
+        let result = to_its_end(|| f(value, &mut note));
         let spent = value.is_spent();
         let after = entry.field_deadline();
         entry.set_access(evict::touched(word, ns, now_ms, hash));
@@ -791,7 +797,7 @@ impl<'k> Txn<'k> {
         shard.save_old(db, hash, key);
         let entry = shard.dbs[db].table.get_mut(hash, key).expect("looked up just now under the same lock");
         entry.set_access(evict::touched(entry.access(), ns, now_ms, hash));
-        let result = entry.with_bytes_mut(f).expect("the kind was compared");
+        let result = to_its_end(|| entry.with_bytes_mut(f)).expect("the kind was compared");
         self.changed(key, hash, 1);
         Ok(result)
     }
@@ -824,7 +830,7 @@ impl<'k> Txn<'k> {
         shard.save_old(db, hash, key);
         let entry = shard.dbs[db].table.get_mut(hash, key).expect("looked up just now under the same lock");
         entry.set_access(evict::touched(entry.access(), ns, now_ms, hash));
-        let (result, places) = entry.with_slice_mut(min_len, f).expect("the kind was compared");
+        let (result, places) = to_its_end(|| entry.with_slice_mut(min_len, f)).expect("the kind was compared");
         if places > 0 || min_len > old_len {
             self.changed(key, hash, places.max(1));
         }

@@ -28,8 +28,10 @@ fn rule(command: &Command) -> Rule {
         b"KEYS" | b"SMEMBERS" | b"SINTER" | b"SUNION" | b"SDIFF" | b"HKEYS" | b"HVALS" | b"WALK" => Rule::AnyOrder,
         b"HGETALL" => Rule::PairsInAnyOrder,
         b"PUBSUB" => Rule::AnyOrder,
+        // There are other directives.
+        b"CONFIG" if upper(1) == b"GET" && has(b"*") => Rule::ErrorOnly,
         b"CONFIG" if upper(1) == b"GET" => Rule::PairsInAnyOrder,
-        b"TTL" | b"PTTL" | b"EXPIRETIME" | b"PEXPIRETIME" => Rule::Near,
+        b"TTL" | b"PTTL" | b"EXPIRETIME" | b"PEXPIRETIME" | b"LASTSAVE" => Rule::Near,
         b"OBJECT" if upper(1) == b"IDLETIME" => Rule::Near,
         b"RANDOMKEY" | b"SPOP" | b"SRANDMEMBER" | b"HRANDFIELD" | b"ZRANDMEMBER" => Rule::SameShape,
         // Texts that compare equal stay in the order the algorithm leaves them in.

@@ -7,7 +7,7 @@ use crate::base::num::{parse_f64, parse_i64};
 use crate::command::Command;
 use crate::command::args::Argv;
 use crate::command::ctx::{Ctx, Outcome, Result, reply_value};
-use crate::command::error::Error;
+use crate::command::error::{Error, until_nul};
 use crate::keyspace::txn::Create;
 use crate::keyspace::{Class, Deadline};
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, KeySpec, Keys, Propagate};
@@ -313,8 +313,10 @@ fn score_bound(text: &[u8]) -> Option<Bound<f64>> {
     }
 }
 
-/// A score as C's `strtod` takes it whole: also with leading space, also out of range, also none at all.
+/// A score as C's `strtod` takes it whole: also with leading space, also out of range, also none at all; what stands
+/// behind a NUL is not seen.
 fn score(text: &[u8]) -> Option<f64> {
+    let text = until_nul(text);
     let strict = parse_f64(text);
     if strict.is_some() || text.is_empty() {
         return Some(strict.unwrap_or(0.0));

@@ -403,7 +403,7 @@ fn positive(text: &[u8], error: Error) -> Result<usize> {
 
 fn llen(ctx: &mut Ctx<'_, '_>) -> Result {
     let list = ctx.txn.read::<List>(&ctx.args[1])?;
-    ctx.reply.int(list.map_or(0, List::len) as i64);
+    ctx.reply.int(list.map_or(0, |list| list.len()) as i64);
     Ok(Outcome::Done)
 }
 

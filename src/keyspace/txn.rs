@@ -11,16 +11,17 @@
 //! events are recorded, and a collection that became empty is removed.
 
 use super::change::{Changes, Class, Event, Gone, Modified, Why};
-use super::entry::Entry;
+use super::entry::{Entry, to_its_end};
 use super::evict;
 use super::frozen::Held;
 use super::shard::Shard;
 use super::{Guard, Keyspace};
 use crate::base::hash::key_hash;
 use crate::types::string::{NewStr, StrRef};
-use crate::types::{Kind, Value, ValueMut, ValueRef};
+use crate::types::{Kind, Value, ValueMut, ValueRef, View};
 use smallvec::SmallVec;
 use std::cell::RefCell;
+use std::ops::Deref;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// The key holds a value of another type.
@@ -53,8 +54,12 @@ pub trait Typed: Sized + Default {
     const KIND: Kind;
     /// The class of its events.
     const CLASS: Class;
+    /// What reads one.
+    type Ref<'a>: Deref<Target = Self> + Clone
+    where
+        Self: 'a;
     /// Borrowed from a value, if it is of this type.
-    fn of(value: ValueRef<'_>) -> Option<&Self>;
+    fn of(value: ValueRef<'_>) -> Option<Self::Ref<'_>>;
     /// Borrowed for change from a value, if it is of this type.
     fn of_mut(value: ValueMut<'_>) -> Option<&mut Self>;
     /// As a value.
@@ -64,11 +69,12 @@ pub trait Typed: Sized + Default {
 }
 
 macro_rules! typed {
-    ($t:ident, $module:ident, $class:ident, $spent:expr) => {
+    ($t:ident, $module:ident, $class:ident, $reader:ty, $spent:expr) => {
         impl Typed for crate::types::$module::$t {
             const KIND: Kind = Kind::$t;
             const CLASS: Class = Class::$class;
-            fn of(value: ValueRef<'_>) -> Option<&Self> {
+            type Ref<'a> = $reader;
+            fn of(value: ValueRef<'_>) -> Option<Self::Ref<'_>> {
                 if let ValueRef::$t(v) = value { Some(v) } else { None }
             }
             fn of_mut(value: ValueMut<'_>) -> Option<&mut Self> {
@@ -84,11 +90,11 @@ macro_rules! typed {
         }
     };
 }
-typed!(List, list, LIST, |v| v.is_empty());
-typed!(Hash, hash, HASH, |v| v.is_empty());
-typed!(Set, set, SET, |v| v.is_empty());
-typed!(ZSet, zset, ZSET, |v| v.is_empty());
-typed!(Stream, stream, STREAM, |_| false);
+typed!(List, list, LIST, View<'a, Self>, |v| v.is_empty());
+typed!(Hash, hash, HASH, View<'a, Self>, |v| v.is_empty());
+typed!(Set, set, SET, View<'a, Self>, |v| v.is_empty());
+typed!(ZSet, zset, ZSET, View<'a, Self>, |v| v.is_empty());
+typed!(Stream, stream, STREAM, &'a Self, |_| false);
 
 /// What an edit did, said by the handler while it edits.
 #[derive(Default)]
@@ -127,25 +133,6 @@ impl Note {
     /// Whether anything was said.
     pub fn is_changed(&self) -> bool {
         self.dirty > 0
-    }
-}
-
-/// Runs a change of a value in the keyspace. A fault there leaves it half changed, and nobody may see that: the process
-/// ends. A fault anywhere else only unlocks.
-fn to_its_end<R>(change: impl FnOnce() -> R) -> R {
-    let half_done = HalfDone;
-    let result = change();
-    std::mem::forget(half_done);
-    result
-}
-
-/// Stands while a value is being changed.
-struct HalfDone;
-
-impl Drop for HalfDone {
-    fn drop(&mut self) {
-        eprintln!("A value is left half changed by a fault in a command: the server ends.");
-        std::process::abort();
     }
 }
 
@@ -481,14 +468,14 @@ impl<'k> Txn<'k> {
     }
 
     /// Reads a collection: absent, or of this type, or [`WrongType`].
-    pub fn read<T: Typed>(&self, key: &[u8]) -> Result<Option<&T>, WrongType> {
+    pub fn read<T: Typed>(&self, key: &[u8]) -> Result<Option<T::Ref<'_>>, WrongType> {
         match self.get(key) {
             None => Ok(None),
             Some(entry) => T::of(entry.value()).map(Some).ok_or(WrongType),
         }
     }
     /// Looks at a collection as [`Txn::peek`] does: absent, or of this type, or [`WrongType`].
-    pub fn peek_as<T: Typed>(&self, key: &[u8]) -> Result<Option<&T>, WrongType> {
+    pub fn peek_as<T: Typed>(&self, key: &[u8]) -> Result<Option<T::Ref<'_>>, WrongType> {
         match self.peek(key) {
             None => Ok(None),
             Some(entry) => T::of(entry.value()).map(Some).ok_or(WrongType),
@@ -740,9 +727,12 @@ impl<'k> Txn<'k> {
         };
         let before = entry.field_deadline();
         let word = entry.access();
-        let Some(value) = entry.value_mut().and_then(T::of_mut) else { return Err(WrongType) };
-        let result = to_its_end(|| f(value, &mut note));
-        let spent = value.is_spent();
+        let edited = entry.edit(key, |value| {
+            let value = T::of_mut(value)?;
+            let result = f(value, &mut note);
+            Some((result, value.is_spent()))
+        });
+        let Some((result, spent)) = edited.flatten() else { return Err(WrongType) };
         let after = entry.field_deadline();
         entry.set_access(evict::touched(word, ns, now_ms, hash));
         if before != after {

@@ -436,11 +436,11 @@ fn reply_range(ctx: &mut Ctx<'_, '_>, said: Said) -> Result {
         ctx.reply.array(0);
         return Ok(Outcome::Done);
     };
-    let ranks = query.ranks(zset);
+    let ranks = query.ranks(&zset);
     let reply = &mut *ctx.reply;
     let paired = is_paired(reply);
     reply.array(if query.with_scores && !paired { 2 * ranks.len() } else { ranks.len() });
-    for pair in query.walk(zset, ranks) {
+    for pair in query.walk(&zset, ranks) {
         if query.with_scores { reply_scored(reply, pair, paired) } else { reply_value(reply, pair.member) }
     }
     Ok(Outcome::Done)
@@ -452,7 +452,7 @@ fn zrangestore(ctx: &mut Ctx<'_, '_>) -> Result {
     let mut result = ZSet::new();
     if let Some(zset) = ctx.txn.read::<ZSet>(query.key)? {
         let mut text = itoa::Buffer::new();
-        for pair in query.walk(zset, query.ranks(zset)) {
+        for pair in query.walk(&zset, query.ranks(&zset)) {
             result.set(pair.member.to_bytes(&mut text), pair.score, &limits);
         }
     }
@@ -483,7 +483,7 @@ fn zlexcount(ctx: &mut Ctx<'_, '_>) -> Result {
 fn count(ctx: &mut Ctx<'_, '_>, by: By) -> Result {
     let asked = Asked::parse(by, ctx.args.all()[2], ctx.args.all()[3])?;
     let zset = ctx.txn.read::<ZSet>(&ctx.args[1])?;
-    ctx.reply.int(zset.map_or(0, |zset| asked.ranks(zset, false).len()) as i64);
+    ctx.reply.int(zset.map_or(0, |zset| asked.ranks(&zset, false).len()) as i64);
     Ok(Outcome::Done)
 }
 
@@ -502,7 +502,7 @@ fn zremrangebylex(ctx: &mut Ctx<'_, '_>) -> Result {
 fn remove(ctx: &mut Ctx<'_, '_>, by: By, event: &'static str) -> Result {
     let asked = Asked::parse(by, ctx.args.all()[2], ctx.args.all()[3])?;
     let removed = ctx.txn.edit(ctx.args.all()[1], Create::No, |zset: &mut ZSet, note| {
-        let ranks = asked.ranks(zset, false);
+        let ranks = asked.ranks(&zset, false);
         let removed = ranks.len();
         if removed > 0 {
             zset.remove_ranks(ranks, |_| ());

@@ -14,7 +14,7 @@
 //! Everything but [`last_id_checked`] relies on a sound block: foreign ones are checked first.
 
 use super::StreamId;
-use crate::types::packed::listpack::{Builder, Listpack, LpValue, Pos, Tail};
+use crate::types::packed::listpack::{Appender, Builder, Listpack, LpValue, Pos};
 
 const DELETED: i64 = 1;
 const SAME_FIELDS: i64 = 2;
@@ -94,24 +94,30 @@ pub(super) fn create(pairs: &[&[u8]]) -> Listpack {
     builder.finish()
 }
 
-/// Adds an entry behind all others.
-pub(super) fn append(pack: &mut Listpack, base: StreamId, id: StreamId, pairs: &[&[u8]]) {
-    let master = master(pack);
-    let same = has_fields(pack, &master, pairs);
-    let mut tail = Tail::default();
-    tail.push_int(if same { SAME_FIELDS } else { 0 });
-    tail.push_int(id.ms.wrapping_sub(base.ms) as i64);
-    tail.push_int(id.seq.wrapping_sub(base.seq) as i64);
-    let steps = if same {
-        pairs.iter().skip(1).step_by(2).for_each(|value| tail.push(value));
-        HEAD_VALUES + pairs.len() / 2
-    } else {
-        tail.push_int((pairs.len() / 2) as i64);
-        pairs.iter().for_each(|text| tail.push(text));
-        HEAD_VALUES + 1 + pairs.len()
-    };
-    tail.push_int(steps as i64);
-    pack.push_tail(&tail);
+/// Adds an entry behind all others; the block may ask for room ahead up to `room_max` bytes.
+pub(super) fn append(
+    pack: &mut Listpack,
+    master: &Master,
+    base: StreamId,
+    id: StreamId,
+    pairs: &[&[u8]],
+    room_max: usize,
+) {
+    let same = has_fields(pack, master, pairs);
+    let (first, step) = if same { (1, 2) } else { (0, 1) };
+    let texts = || pairs.iter().skip(first).step_by(step);
+    let flags = if same { SAME_FIELDS } else { 0 };
+    let (ms, seq) = (id.ms.wrapping_sub(base.ms) as i64, id.seq.wrapping_sub(base.seq) as i64);
+    let fields = (!same).then_some((pairs.len() / 2) as i64);
+    let steps = (HEAD_VALUES + fields.iter().len() + texts().len()) as i64;
+    let ints = || [flags, ms, seq].into_iter().chain(fields);
+    let int_bytes: usize = ints().map(Appender::int_bytes).sum();
+    let text_bytes: usize = texts().map(|text| Appender::bytes_max(text)).sum();
+    pack.append(int_bytes + text_bytes + Appender::int_bytes(steps), room_max, |entry| {
+        ints().for_each(|int| entry.push_int(int));
+        texts().for_each(|text| entry.push(text));
+        entry.push_int(steps);
+    });
     set_counts(pack, master.live + 1, None);
 }
 

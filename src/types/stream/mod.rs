@@ -1,7 +1,7 @@
 //! The stream: entries by id in packed blocks, and the consumer groups that read them.
 //!
 //! ```text
-//! Stream ──Arc──► Log      ids and counters; B+ tree: block id ──► Arc'd listpack of up to ~100 entries
+//! Stream ──Arc──► Log      ids and counters; B+ tree: block id ──► Arc'd listpack of up to ~100 entries; the last one
 //!                 groups   B+ tree: name ──► Arc'd Group (see `types::group`)
 //! ```
 //! A stream is one pointer. All that it is made of is shared and copied on change, so a clone is O(1) and a change after

@@ -347,7 +347,9 @@ fn pop_many(ctx: &mut Ctx<'_, '_>, count: usize) -> Result {
         reply.set(count.min(len));
         if count >= len {
             set.iter().for_each(|member| reply_value(reply, member));
-            *set = Set::default();
+            let all = std::mem::take(set);
+            let bytes = all.heap_bytes();
+            note.discard(all, bytes);
             return None;
         }
         let mut popped = Vec::with_capacity(count);

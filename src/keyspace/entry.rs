@@ -427,6 +427,14 @@ impl Entry {
         }
     }
 
+    /// Asks for what adding to a stream looks at, when its root has had time to come.
+    #[inline]
+    pub fn prefetch_end(&self) {
+        if let ValueRef::Stream(stream) = self.value() {
+            stream.end_addresses().into_iter().flatten().for_each(prefetch);
+        }
+    }
+
     // ---- Changing ----
 
     /// Makes the value this string, whatever it was; the deadline, the access word and the epoch bit stay.

@@ -103,6 +103,8 @@ pub struct Note {
     dirty: u64,
     hidden: bool,
     uncounted: bool,
+    /// What the edit took out of the value, too big to be freed here, and its bytes.
+    discarded: Option<(Box<dyn Send>, usize)>,
 }
 
 impl Note {
@@ -129,6 +131,12 @@ impl Note {
     /// that is counted elsewhere, or it changed nothing in the end.
     pub fn uncounted(&mut self) {
         self.uncounted = true;
+    }
+    /// This was taken out of the value at once; it is freed in the background when it is big.
+    pub fn discard<T: Send + 'static>(&mut self, taken: T, bytes: usize) {
+        if bytes >= LATER_BYTES {
+            self.discarded = Some((Box::new(taken), bytes));
+        }
     }
     /// Whether anything was said.
     pub fn is_changed(&self) -> bool {
@@ -714,10 +722,9 @@ impl<'k> Txn<'k> {
             if create == Create::No {
                 return Ok(None);
             }
-            let mut value = T::default();
-            let result = f(&mut value, &mut note);
-            if !value.is_spent() && note.is_changed() {
-                let entry = Entry::new_value(key, value.into_value(), None);
+            let mut entry = Entry::new_value(key, T::default().into_value(), None);
+            let (result, spent) = edit_entry(&mut entry, key, &mut note, f).expect("just made with this type");
+            if !spent && note.is_changed() {
                 entry.set_access(evict::fresh(ns, now_ms));
                 shard.put(db, hash, entry);
                 self.event(Class::NEW, "new", key);
@@ -727,12 +734,7 @@ impl<'k> Txn<'k> {
         };
         let before = entry.field_deadline();
         let word = entry.access();
-        let edited = entry.edit(key, |value| {
-            let value = T::of_mut(value)?;
-            let result = f(value, &mut note);
-            Some((result, value.is_spent()))
-        });
-        let Some((result, spent)) = edited.flatten() else { return Err(WrongType) };
+        let Some((result, spent)) = edit_entry(entry, key, &mut note, f) else { return Err(WrongType) };
         let after = entry.field_deadline();
         entry.set_access(evict::touched(word, ns, now_ms, hash));
         if before != after {
@@ -755,6 +757,9 @@ impl<'k> Txn<'k> {
     }
 
     fn settle_note<T: Typed>(&mut self, key: &[u8], hash: u64, note: Note) {
+        if let Some((taken, bytes)) = note.discarded {
+            self.keyspace.later.free(taken, 1, bytes as u64);
+        }
         self.dirty += if note.uncounted { 0 } else { note.dirty };
         if !note.hidden {
             self.mark(key, hash, true);
@@ -1046,6 +1051,20 @@ impl<'k> Txn<'k> {
         }
         self.db = db;
     }
+}
+
+/// Edits the collection of an entry; also says whether its key goes. `None` if it is of another type.
+fn edit_entry<T: Typed, R>(
+    entry: &mut Entry,
+    key: &[u8],
+    note: &mut Note,
+    f: impl FnOnce(&mut T, &mut Note) -> R,
+) -> Option<(R, bool)> {
+    let edited = entry.edit(key, |value| {
+        let value = T::of_mut(value)?;
+        Some((f(value, note), value.is_spent()))
+    });
+    edited.flatten()
 }
 
 /// Entries of this many bytes and more are freed in the background.

@@ -468,7 +468,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
         let first = |request| self.parser.args(request, input).try_get(1).map(key_hash);
         let hashes: SmallVec<[Option<u64>; BATCH_MAX]> = batch.iter().map(first).collect();
-        let collections = engine.is_on_collections(&self.session);
+        let collections = engine.collections_of(&self.session);
         engine.prefetch(self.session.db, hashes.iter().copied().flatten().collect(), collections);
         hashes
     }

@@ -505,7 +505,13 @@ fn remove(ctx: &mut Ctx<'_, '_>, by: By, event: &'static str) -> Result {
         let ranks = asked.ranks(&zset, false);
         let removed = ranks.len();
         if removed > 0 {
-            zset.remove_ranks(ranks, |_| ());
+            if removed == zset.len() {
+                let all = std::mem::take(zset);
+                let bytes = all.heap_bytes();
+                note.discard(all, bytes);
+            } else {
+                zset.remove_ranks(ranks, |_| ());
+            }
             note.event(event);
             note.changed(removed as u64);
         }

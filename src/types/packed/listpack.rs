@@ -304,7 +304,13 @@ impl Listpack {
 
     /// Replaces the entry at `pos` by an integer; the new one has the same place.
     pub fn replace_int(&mut self, pos: Pos, value: i64) {
-        let removed = code::after(self.as_bytes(), pos.offset()) - pos.offset();
+        let bytes = self.as_bytes();
+        if bytes[pos.offset()] < 0x80
+            && let small @ 0..=127 = value
+        {
+            return self.overwrite(pos.offset(), &[&[small as u8]]);
+        }
+        let removed = code::after(bytes, pos.offset()) - pos.offset();
         let (head, len) = code::int_head(value);
         if len + 1 == removed {
             return self.overwrite(pos.offset(), &[&head[..len]]);

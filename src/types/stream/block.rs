@@ -22,6 +22,7 @@ const SAME_FIELDS: i64 = 2;
 const HEAD_VALUES: usize = 3;
 
 /// What the master entry says.
+#[derive(Clone, Copy)]
 pub(super) struct Master {
     pub(super) live: u64,
     pub(super) deleted: u64,
@@ -94,31 +95,39 @@ pub(super) fn create(pairs: &[&[u8]]) -> Listpack {
     builder.finish()
 }
 
-/// Adds an entry behind all others; the block may ask for room ahead up to `room_max` bytes.
+/// Adds an entry behind all others; the block may ask for room ahead up to `room_max` bytes. `master` is that of the
+/// block, before and afterwards.
 pub(super) fn append(
     pack: &mut Listpack,
-    master: &Master,
+    master: &mut Master,
     base: StreamId,
     id: StreamId,
     pairs: &[&[u8]],
     room_max: usize,
 ) {
     let same = has_fields(pack, master, pairs);
-    let (first, step) = if same { (1, 2) } else { (0, 1) };
-    let texts = || pairs.iter().skip(first).step_by(step);
     let flags = if same { SAME_FIELDS } else { 0 };
     let (ms, seq) = (id.ms.wrapping_sub(base.ms) as i64, id.seq.wrapping_sub(base.seq) as i64);
-    let fields = (!same).then_some((pairs.len() / 2) as i64);
-    let steps = (HEAD_VALUES + fields.iter().len() + texts().len()) as i64;
-    let ints = || [flags, ms, seq].into_iter().chain(fields);
-    let int_bytes: usize = ints().map(Appender::int_bytes).sum();
-    let text_bytes: usize = texts().map(|text| Appender::bytes_max(text)).sum();
-    pack.append(int_bytes + text_bytes + Appender::int_bytes(steps), room_max, |entry| {
-        ints().for_each(|int| entry.push_int(int));
-        texts().for_each(|text| entry.push(text));
+    let fields = pairs.len() / 2;
+    let steps = (HEAD_VALUES + if same { fields } else { 1 + pairs.len() }) as i64;
+    let ints = [flags, ms, seq, fields as i64, steps];
+    let text_bytes: usize = pairs.iter().map(|text| Appender::bytes_max(text)).sum();
+    pack.append(ints.map(Appender::int_bytes).iter().sum::<usize>() + text_bytes, room_max, |entry| {
+        [flags, ms, seq].into_iter().for_each(|int| entry.push_int(int));
+        if same {
+            pairs.chunks_exact(2).for_each(|pair| entry.push(pair[1]));
+        } else {
+            entry.push_int(fields as i64);
+            pairs.iter().for_each(|text| entry.push(text));
+        }
         entry.push_int(steps);
     });
     set_counts(pack, master.live + 1, None);
+    match Appender::int_bytes(master.live as i64) == Appender::int_bytes(master.live as i64 + 1) {
+        true => master.live += 1,
+        // What lies behind the count has moved.
+        false => *master = self::master(pack),
+    }
 }
 
 fn has_fields(pack: &Listpack, master: &Master, pairs: &[&[u8]]) -> bool {

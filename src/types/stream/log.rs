@@ -1,6 +1,6 @@
 //! The entries of a stream and what the stream remembers about them.
 
-use super::block::{self, Entry};
+use super::block::{self, Entry, Master};
 use super::range::{Range, RangeBack};
 use super::{Malformed, StreamId};
 use crate::types::packed::listpack::{LISTPACK_BYTES_MAX, Listpack};
@@ -53,8 +53,8 @@ pub enum TrimUntil {
 pub struct Log {
     /// Each block but the last under the id of the first entry it ever had.
     pub(super) full: Ordered<StreamId, Arc<Listpack>>,
-    /// The last block and its id; none without any block.
-    pub(super) last: Option<(StreamId, Arc<Listpack>)>,
+    /// None without any block.
+    pub(super) last: Option<Last>,
     /// The live entries of the first block, if known: approximate trimming asks with every entry added.
     first_live: Option<u64>,
     len: u64,
@@ -65,6 +65,24 @@ pub struct Log {
     entries_added: u64,
     /// What the full blocks take.
     full_bytes: usize,
+}
+
+/// The last block, with what adding to it needs to know.
+#[derive(Clone)]
+pub(super) struct Last {
+    pub(super) base: StreamId,
+    pub(super) pack: Arc<Listpack>,
+    /// What the master entry of the block says.
+    master: Master,
+    /// Where the next entry will be written, to be fetched ahead.
+    end: usize,
+}
+
+impl Last {
+    fn new(base: StreamId, pack: Arc<Listpack>) -> Last {
+        let (master, end) = (block::master(&pack), pack.address() as usize + pack.bytes());
+        Last { base, pack, master, end }
+    }
 }
 
 /// What a block takes from the allocator, with the counts of its `Arc`.
@@ -114,12 +132,19 @@ impl Log {
     /// The blocks with the ids they are stored under, in order, as RDB files carry them.
     pub fn blocks(&self) -> impl Iterator<Item = (StreamId, &Listpack)> {
         let full = self.full.iter().map(|(id, pack)| (*id, &**pack));
-        full.chain(self.last.as_ref().map(|(id, pack)| (*id, &**pack)))
+        full.chain(self.last_block())
     }
 
     /// What the entries take from the allocator, in bytes.
     pub fn heap_bytes(&self) -> usize {
-        self.full_bytes + self.full.heap_bytes() + self.last.as_ref().map_or(0, |(_, pack)| bytes_of(pack))
+        self.full_bytes + self.full.heap_bytes() + self.last.as_ref().map_or(0, |last| bytes_of(&last.pack))
+    }
+
+    /// What adding an entry looks at, to be fetched ahead: the last block's listpack, its bytes' end.
+    #[inline]
+    pub fn end_addresses(&self) -> Option<[*const u8; 2]> {
+        let last = self.last.as_ref()?;
+        Some([Arc::as_ptr(&last.pack).cast(), last.end as *const u8])
     }
 
     // Reading.
@@ -185,7 +210,7 @@ impl Log {
 
     /// Adds an entry to the last block; false if there is none or it is full.
     fn append(&mut self, id: StreamId, pairs: &[&[u8]], text_bytes: usize, limits: BlockLimits) -> bool {
-        let Some((base, pack)) = &mut self.last else { return false };
+        let Some(Last { base, pack, master, end }) = &mut self.last else { return false };
         let bytes_max = match limits.bytes_max {
             1..=LISTPACK_BYTES_MAX => limits.bytes_max,
             _ => LISTPACK_BYTES_MAX,
@@ -193,11 +218,12 @@ impl Log {
         if pack.bytes() + text_bytes >= bytes_max {
             return false;
         }
-        let master = block::master(pack);
         if limits.entries_max > 0 && master.live + master.deleted >= limits.entries_max {
             return false;
         }
-        block::append(Arc::make_mut(pack), &master, *base, id, pairs, bytes_max.min(ROOM_BYTES_MAX));
+        let pack = Arc::make_mut(pack);
+        block::append(pack, master, *base, id, pairs, bytes_max.min(ROOM_BYTES_MAX));
+        *end = pack.address() as usize + pack.bytes();
         if self.full.is_empty() {
             self.first_live = None;
         }
@@ -206,19 +232,24 @@ impl Log {
 
     /// Adds a block behind the last one, which is full from now on.
     fn add_block(&mut self, base: StreamId, pack: Listpack) {
-        if let Some((id, mut full)) = self.last.replace((base, Arc::new(pack))) {
+        if let Some(Last { base, pack: mut full, .. }) = self.last.replace(Last::new(base, Arc::new(pack))) {
             if let Some(pack) = Arc::get_mut(&mut full) {
                 pack.release();
             }
             self.full_bytes += bytes_of(&full);
-            self.full.insert(id, full);
+            self.full.insert(base, full);
         }
     }
 
     /// The first block and its id.
     fn first_block(&self) -> Option<(StreamId, &Listpack)> {
         let full = self.full.first().map(|(id, pack)| (*id, &**pack));
-        full.or(self.last.as_ref().map(|(id, pack)| (*id, &**pack)))
+        full.or(self.last_block())
+    }
+
+    /// The last block and its id.
+    pub(super) fn last_block(&self) -> Option<(StreamId, &Listpack)> {
+        self.last.as_ref().map(|last| (last.base, &*last.pack))
     }
 
     // Removing.
@@ -254,10 +285,12 @@ impl Log {
     /// Changes a block, which is removed when `change` says that nothing in it is left.
     fn change_block(&mut self, base: StreamId, change: impl FnOnce(&mut Listpack) -> bool) {
         self.first_live = None;
-        if let Some((_, pack)) = self.last.as_mut().filter(|(last, _)| *last == base) {
-            if !change(Arc::make_mut(pack)) {
-                self.last = self.full.pop_last();
-                self.full_bytes -= self.last.as_ref().map_or(0, |(_, pack)| bytes_of(pack));
+        if let Some(mut last) = self.last.take_if(|last| last.base == base) {
+            if change(Arc::make_mut(&mut last.pack)) {
+                self.last = Some(Last::new(base, last.pack));
+            } else if let Some((base, pack)) = self.full.pop_last() {
+                self.full_bytes -= bytes_of(&pack);
+                self.last = Some(Last::new(base, pack));
             }
             return;
         }

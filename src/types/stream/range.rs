@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub struct Range<'a> {
     full: Iter<'a, StreamId, Arc<Listpack>>,
     /// The last block, while it is still to come.
-    last: Option<&'a (StreamId, Arc<Listpack>)>,
+    last: Option<(StreamId, &'a Listpack)>,
     /// The block under way with the place of its next entry.
     block: Option<(StreamId, &'a Listpack, Master, Option<Pos>)>,
     start: StreamId,
@@ -20,10 +20,10 @@ pub struct Range<'a> {
 
 impl<'a> Range<'a> {
     pub(super) fn new(log: &'a Log, start: StreamId, end: StreamId) -> Range<'a> {
-        let last = log.last.as_ref();
+        let last = log.last_block();
         // The block that may hold `start` is the last one that begins at or before it.
         let full = match last {
-            Some((base, _)) if *base <= start => Iter::default(),
+            Some((base, _)) if base <= start => Iter::default(),
             _ => {
                 let first = log.full.iter_back_from(&start).next().map_or(start, |(base, _)| *base);
                 log.full.iter_from(&first)
@@ -40,7 +40,7 @@ impl<'a> Range<'a> {
     fn next_block(&mut self) -> Option<(StreamId, &'a Listpack)> {
         match self.full.next() {
             Some((base, pack)) => Some((*base, pack)),
-            None => self.last.take().map(|(base, pack)| (*base, &**pack)),
+            None => self.last.take(),
         }
     }
 
@@ -85,7 +85,7 @@ impl<'a> Iterator for Range<'a> {
 /// The live entries of a range in descending order.
 pub struct RangeBack<'a> {
     /// The last block, while it is still to come.
-    last: Option<&'a (StreamId, Arc<Listpack>)>,
+    last: Option<(StreamId, &'a Listpack)>,
     full: IterBack<'a, StreamId, Arc<Listpack>>,
     /// The block under way with the last value of its next entry, or of the master.
     block: Option<(StreamId, &'a Listpack, Master, Option<Pos>)>,
@@ -95,15 +95,12 @@ pub struct RangeBack<'a> {
 
 impl<'a> RangeBack<'a> {
     pub(super) fn new(log: &'a Log, start: StreamId, end: StreamId) -> RangeBack<'a> {
-        let last = log.last.as_ref().filter(|(base, _)| *base <= end);
+        let last = log.last_block().filter(|(base, _)| *base <= end);
         RangeBack { last, full: log.full.iter_back_from(&end), block: None, start, end }
     }
 
     fn next_block(&mut self) -> Option<(StreamId, &'a Listpack)> {
-        match self.last.take() {
-            Some((base, pack)) => Some((*base, pack)),
-            None => self.full.next().map(|(base, pack)| (*base, &**pack)),
-        }
+        self.last.take().or_else(|| self.full.next().map(|(base, pack)| (*base, &**pack)))
     }
 }
 

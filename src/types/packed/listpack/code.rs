@@ -81,7 +81,11 @@ pub(super) fn write_int(gap: &mut Gap<'_>, int: i64) {
             gap.push(int as u8);
             gap.push(1);
         }
-        _ => write_entry(gap, &Entry::of(Item::Int(int))),
+        _ => {
+            let (head, len) = int_head(int);
+            gap.put(&head[..len]);
+            gap.push(len as u8);
+        }
     }
 }
 

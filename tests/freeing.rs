@@ -8,11 +8,11 @@ use support::server::larder;
 
 /// Scripts that make `big` a value of so many elements that it is freed in the background.
 const MAKERS: [(&str, &str); 5] = [
-    ("list", "for i = 1, 30000 do redis.call('RPUSH', KEYS[1], 'element:' .. i) end"),
-    ("hash", "for i = 1, 30000 do redis.call('HSET', KEYS[1], 'field:' .. i, 'value') end"),
-    ("set", "for i = 1, 30000 do redis.call('SADD', KEYS[1], 'member:' .. i) end"),
-    ("zset", "for i = 1, 30000 do redis.call('ZADD', KEYS[1], i, 'member:' .. i) end"),
-    ("stream", "for i = 1, 30000 do redis.call('XADD', KEYS[1], '*', 'field', 'value') end"),
+    ("list", "for i = 1, 8000 do redis.call('RPUSH', KEYS[1], 'element:' .. i) end"),
+    ("hash", "for i = 1, 8000 do redis.call('HSET', KEYS[1], 'field:' .. i, 'value') end"),
+    ("set", "for i = 1, 8000 do redis.call('SADD', KEYS[1], 'member:' .. i) end"),
+    ("zset", "for i = 1, 8000 do redis.call('ZADD', KEYS[1], i, 'member:' .. i) end"),
+    ("stream", "for i = 1, 8000 do redis.call('XADD', KEYS[1], '*', 'field', 'value') end"),
 ];
 
 /// Commands that make `big` go, whatever it holds. `small` is a set.
@@ -36,7 +36,7 @@ const ANY: &[&[&str]] = &[
 /// Commands that empty a value of one type at once.
 const OWN: &[(&str, &[&str])] = &[
     ("list", &["LTRIM", "big", "1", "0"]),
-    ("set", &["SPOP", "big", "30000"]),
+    ("set", &["SPOP", "big", "8000"]),
     ("zset", &["ZREMRANGEBYRANK", "big", "0", "-1"]),
     ("zset", &["ZREMRANGEBYSCORE", "big", "-inf", "+inf"]),
 ];

@@ -275,14 +275,7 @@ impl Entry {
         // SAFETY: the block is owned, and `self` does not look at it until it has got one again: a fault of `change` ends
         // the process before.
         let lent = unsafe { self.lend() };
-        let mut value = match self.shape() {
-            PACKED_LIST => Value::List(List::within(lent)),
-            PACKED_ZSET => Value::ZSet(ZSet::within(lent)),
-            PACKED_SET => Value::Set(Set::within(Packing::Listpack, lent)),
-            PACKED_INTS => Value::Set(Set::within(Packing::Intset, lent)),
-            PACKED_HASH => Value::Hash(Hash::within(Packing::Listpack, lent)),
-            _ => Value::Hash(Hash::within(Packing::ListpackEx, lent)),
-        };
+        let mut value = value_within(self.shape(), lent);
         let result = change(value.as_mut());
         let fresh = Entry::of_changed(key, header, expiry, value);
         // What `self` names is the fresh block or no longer its own.
@@ -291,20 +284,21 @@ impl Entry {
     }
 
     /// The entry of a value that was small and has changed: in the block that was lent, or in a new one.
+    #[inline]
     fn of_changed(key: &[u8], header: u64, expiry: Option<u64>, value: Value) -> Entry {
         let kind = value.kind();
-        let packed = value.packed().map(|(packing, bytes)| (packed_shape(kind, packing), bytes.len()));
-        let value = match packed.filter(|(_, len)| *len <= TEXT_LEN_MAX) {
-            Some((shape, len)) => match value.into_lent() {
-                Ok(lent) => {
+        let value = match value.into_lent() {
+            Ok((packing, lent)) => {
+                let shape = packed_shape(kind, packing);
+                if lent.len() <= TEXT_LEN_MAX {
                     let entry = Entry(lent.block());
-                    entry.set_text_len(len);
+                    entry.set_text_len(lent.len());
                     entry.set_meta(entry.meta() & !SHAPE | shape);
                     return entry;
                 }
-                Err(value) => value,
-            },
-            None => value,
+                value_within(shape, lent)
+            }
+            Err(value) => value,
         };
         let fresh = Entry::new_value(key, value, expiry);
         fresh.set_meta(fresh.meta() | (header >> TAG_SHIFT) as u32 & (EPOCH | LATE));
@@ -320,7 +314,7 @@ impl Entry {
     unsafe fn lend(&self) -> Lent {
         let meta = self.meta();
         // SAFETY: the block was allocated with the size at which the text ends; the rest is the caller's to answer.
-        unsafe { Lent::new(self.0, key_offset(meta) + self.key_len(meta)) }
+        unsafe { Lent::new(self.0, key_offset(meta) + self.key_len(meta), self.text_len()) }
     }
 
     /// The string, if the value is one.
@@ -341,8 +335,11 @@ impl Entry {
 
     /// The earliest deadline of a field, if the value is a hash that has one.
     pub fn field_deadline(&self) -> Option<u64> {
-        match self.value() {
-            ValueRef::Hash(hash) => hash.next_deadline(),
+        match self.shape() {
+            HASH | PACKED_HASH_EX => match self.value() {
+                ValueRef::Hash(hash) => hash.next_deadline(),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -422,7 +419,8 @@ impl Entry {
     /// Asks for what hangs off the block of a collection: all of a small one, the root of a big one.
     #[inline]
     pub fn prefetch_collection(&self) {
-        if let Some(address) = self.value().address() {
+        let address = if self.is_packed() { Some(self.text_start().cast_const()) } else { self.value().address() };
+        if let Some(address) = address {
             (0..4).for_each(|line| prefetch(address.wrapping_add(64 * line)));
         }
     }
@@ -765,6 +763,19 @@ fn edit_shared<R>(shared: &mut Bytes, len: usize, edit: impl FnOnce(&mut [u8]) -
     let result = edit(&mut text);
     *shared = text.freeze();
     result
+}
+
+/// A small collection of this shape in a block that is lent.
+#[inline]
+fn value_within(shape: u32, lent: Lent) -> Value {
+    match shape {
+        PACKED_LIST => Value::List(List::within(lent)),
+        PACKED_ZSET => Value::ZSet(ZSet::within(lent)),
+        PACKED_SET => Value::Set(Set::within(Packing::Listpack, lent)),
+        PACKED_INTS => Value::Set(Set::within(Packing::Intset, lent)),
+        PACKED_HASH => Value::Hash(Hash::within(Packing::Listpack, lent)),
+        _ => Value::Hash(Hash::within(Packing::ListpackEx, lent)),
+    }
 }
 
 /// The shape of a small collection.

@@ -133,9 +133,13 @@ impl List {
     }
 
     /// The loan back, if this is still in the block that was lent.
-    pub fn into_lent(self) -> Result<Lent, Self> {
+    #[inline]
+    pub fn into_lent(self) -> Result<(Packing, Lent), Self> {
         match self.form {
-            Form::Packed(lp) => lp.into_lent().map_err(|lp| List { form: Form::Packed(lp) }),
+            Form::Packed(lp) => match lp.into_lent() {
+                Ok(lent) => Ok((Packing::Listpack, lent)),
+                Err(lp) => Err(List { form: Form::Packed(lp) }),
+            },
             form @ Form::Chain(_) => Err(List { form }),
         }
     }

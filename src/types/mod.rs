@@ -114,8 +114,10 @@ impl Value {
         }
     }
 
-    /// The loan back, if it is a small collection that is still in the block it was made in.
-    pub fn into_lent(self) -> Result<Lent, Self> {
+    /// The loan back and how what is in it is packed, if it is a small collection that is still in the block it was made
+    /// in.
+    #[inline]
+    pub fn into_lent(self) -> Result<(Packing, Lent), Self> {
         match self {
             Value::List(v) => v.into_lent().map_err(Value::List),
             Value::Hash(v) => v.into_lent().map_err(Value::Hash),

@@ -120,10 +120,11 @@ impl Set {
     }
 
     /// The loan back, if this is still in the block that was lent.
-    pub fn into_lent(self) -> Result<Lent, Self> {
+    #[inline]
+    pub fn into_lent(self) -> Result<(Packing, Lent), Self> {
         match self {
-            Set::Ints(ints) => ints.into_lent().map_err(Set::Ints),
-            Set::Packed(listpack) => listpack.into_lent().map_err(Set::Packed),
+            Set::Ints(ints) => ints.into_lent().map(|lent| (Packing::Intset, lent)).map_err(Set::Ints),
+            Set::Packed(listpack) => listpack.into_lent().map(|lent| (Packing::Listpack, lent)).map_err(Set::Packed),
             table @ Set::Table(_) => Err(table),
         }
     }

@@ -137,10 +137,13 @@ impl Hash {
     }
 
     /// The loan back, if this is still in the block that was lent.
-    pub fn into_lent(self) -> Result<Lent, Self> {
+    #[inline]
+    pub fn into_lent(self) -> Result<(Packing, Lent), Self> {
         match self {
-            Hash::Packed(listpack) => listpack.into_lent().map_err(Hash::Packed),
-            Hash::PackedEx(listpack) => listpack.into_lent().map_err(Hash::PackedEx),
+            Hash::Packed(listpack) => listpack.into_lent().map(|lent| (Packing::Listpack, lent)).map_err(Hash::Packed),
+            Hash::PackedEx(listpack) => {
+                listpack.into_lent().map(|lent| (Packing::ListpackEx, lent)).map_err(Hash::PackedEx)
+            }
             table @ Hash::Table(_) => Err(table),
         }
     }

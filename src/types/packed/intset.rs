@@ -55,6 +55,7 @@ impl Intset {
     }
 
     /// The loan back, if the set is still in the block that was lent.
+    #[inline]
     pub fn into_lent(self) -> Result<Lent, Intset> {
         self.bytes.into_lent().map_err(|bytes| Intset { bytes })
     }

@@ -91,6 +91,7 @@ impl Listpack {
     }
 
     /// The loan back, if the listpack is still in the block that was lent.
+    #[inline]
     pub fn into_lent(self) -> Result<Lent, Listpack> {
         self.bytes.into_lent().map_err(|bytes| Listpack { bytes })
     }
@@ -549,6 +550,9 @@ impl Appender<'_, '_> {
     }
 }
 
+/// What a builder asks for at first.
+const CAPACITY_FIRST: usize = 256;
+
 /// Makes a listpack of many entries without moving a tail for each.
 pub struct Builder {
     bytes: Vec<u8>,
@@ -558,7 +562,9 @@ pub struct Builder {
 impl Builder {
     /// Nothing yet.
     pub fn new() -> Builder {
-        Builder { bytes: vec![0; HEADER_BYTES], count: 0 }
+        let mut bytes = Vec::with_capacity(CAPACITY_FIRST);
+        bytes.resize(HEADER_BYTES, 0);
+        Builder { bytes, count: 0 }
     }
 
     /// Adds an entry; canonical decimal integers are stored as integers.

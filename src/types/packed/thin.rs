@@ -88,22 +88,35 @@ unsafe impl Layout for WidthTimesCount {
 pub struct Lent {
     block: NonNull<u8>,
     before: u32,
+    len: u32,
 }
 
 impl Lent {
     /// Lends a block.
     ///
     /// # Safety
-    /// The bytes from `before` on are those of a buffer whose layout is that of the [`Thin`] made of this loan. Who
+    /// The `len` bytes from `before` on are those of a buffer whose layout is that of the [`Thin`] made of this loan. Who
     /// changes or drops that `Thin` must own the block, which was allocated with `before` and the buffer's length as its
     /// size and with [`ALIGN`]; who only reads it must forget it while the block is there and unchanged.
-    pub unsafe fn new(block: NonNull<u8>, before: usize) -> Lent {
-        Lent { block, before: u32::try_from(before).expect("keys stay far below 4 GiB") }
+    #[inline]
+    pub unsafe fn new(block: NonNull<u8>, before: usize, len: usize) -> Lent {
+        debug_assert!(u32::try_from(before.max(len)).is_ok(), "keys and buffers stay far below 4 GiB");
+        Lent { block, before: before as u32, len: len as u32 }
     }
 
     /// The block, which may have moved.
     pub fn block(&self) -> NonNull<u8> {
         self.block
+    }
+
+    /// The length of the buffer.
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// True if there is not even a header, which is never.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 }
 
@@ -145,6 +158,7 @@ impl<L: Layout> Thin<L> {
     }
 
     /// The buffer in a block that is lent.
+    #[inline]
     pub fn within(lent: Lent) -> Thin<L> {
         // SAFETY: by the contract of `Lent::new` the buffer begins there, inside the block.
         let start = unsafe { lent.block.add(lent.before as usize) };
@@ -152,12 +166,13 @@ impl<L: Layout> Thin<L> {
     }
 
     /// The loan back, if the buffer is still in the block that was lent and nothing is reserved.
+    #[inline]
     pub fn into_lent(self) -> Result<Lent, Self> {
         if self.before == 0 || self.reserved > 0 {
             return Err(self);
         }
         let this = ManuallyDrop::new(self);
-        Ok(Lent { block: this.block(), before: this.before })
+        Ok(Lent { block: this.block(), before: this.before, len: this.size() as u32 })
     }
 
     /// The same buffer in a block of its own.
@@ -438,7 +453,7 @@ mod tests {
             block
         };
         // SAFETY: the block is owned and holds 10 bytes and the buffer.
-        let mut thin = Thin::<TotalBytes>::within(unsafe { Lent::new(block_of(), 10) });
+        let mut thin = Thin::<TotalBytes>::within(unsafe { Lent::new(block_of(), 10, 7) });
         assert_eq!((thin.as_slice(), thin.clone().as_slice()), (&bytes[..], &bytes[..]));
         thin.splice(7, 0, &[&[b'x'; 500]]);
         thin.splice(7, 480, &[]);

@@ -146,9 +146,10 @@ impl ZSet {
     }
 
     /// The loan back, if this is still in the block that was lent.
-    pub fn into_lent(self) -> Result<Lent, Self> {
+    #[inline]
+    pub fn into_lent(self) -> Result<(Packing, Lent), Self> {
         match self {
-            ZSet::Packed(listpack) => listpack.into_lent().map_err(ZSet::Packed),
+            ZSet::Packed(listpack) => listpack.into_lent().map(|lent| (Packing::Listpack, lent)).map_err(ZSet::Packed),
             big @ ZSet::Big(_) => Err(big),
         }
     }

@@ -502,7 +502,7 @@ fn zremrangebylex(ctx: &mut Ctx<'_, '_>) -> Result {
 fn remove(ctx: &mut Ctx<'_, '_>, by: By, event: &'static str) -> Result {
     let asked = Asked::parse(by, ctx.args.all()[2], ctx.args.all()[3])?;
     let removed = ctx.txn.edit(ctx.args.all()[1], Create::No, |zset: &mut ZSet, note| {
-        let ranks = asked.ranks(&zset, false);
+        let ranks = asked.ranks(zset, false);
         let removed = ranks.len();
         if removed > 0 {
             if removed == zset.len() {

@@ -251,10 +251,9 @@ impl Entry {
     #[inline]
     pub fn edit<R>(&mut self, key: &[u8], change: impl FnOnce(ValueMut<'_>) -> R) -> Option<R> {
         debug_assert_eq!(key, self.key());
-        let half_done = HalfDone;
         let payload = self.payload();
         // SAFETY: as in `value`; the borrow is exclusive.
-        let result = unsafe {
+        to_its_end(|| unsafe {
             match self.shape() {
                 INT | INT_RAW | INLINE | INLINE_RAW | SHARED => None,
                 LIST => Some(change(ValueMut::List(&mut *payload.cast()))),
@@ -264,9 +263,7 @@ impl Entry {
                 STREAM => Some(change(ValueMut::Stream(&mut *payload.cast()))),
                 _ => Some(self.edit_packed(key, change)),
             }
-        };
-        std::mem::forget(half_done);
-        result
+        })
     }
 
     /// Changes a small collection: the value owns the block meanwhile, and header and key travel with it.
@@ -728,8 +725,17 @@ impl Drop for Entry {
     }
 }
 
-/// Stands while a value in the keyspace is being changed. A fault there leaves it half changed, and nobody may see that:
-/// the process ends. A fault anywhere else only unlocks.
+/// Runs a change of a value in the keyspace. A fault there leaves it half changed, and nobody may see that: the process
+/// ends. A fault anywhere else only unlocks.
+#[inline]
+pub(super) fn to_its_end<R>(change: impl FnOnce() -> R) -> R {
+    let half_done = HalfDone;
+    let result = change();
+    std::mem::forget(half_done);
+    result
+}
+
+/// Stands while a value is being changed.
 struct HalfDone;
 
 impl Drop for HalfDone {

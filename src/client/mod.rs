@@ -94,6 +94,8 @@ marks! {
     RESTRICTED = 19;
     /// Its connection is closed: what it held counts no more.
     GONE = 20;
+    /// Its unit is frozen: a script or a MIGRATE that takes long.
+    FROZEN = 21;
 }
 
 impl Marks {

@@ -583,6 +583,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Runs a frozen unit slice by slice, and carries its migrations out; meanwhile the worker serves others. A client
     /// that goes away does not end it.
     async fn run_frozen(&mut self) -> After {
+        let client = self.session.client.clone();
+        client.marks.set(Marks::FROZEN, true);
+        let flow = self.run_slices().await;
+        // It has not been idle.
+        client.last_ms.store(self.engine.node.clock.monotonic_us() / 1000, Relaxed);
+        client.marks.set(Marks::FROZEN, false);
+        Box::pin(self.follow(flow)).await
+    }
+
+    async fn run_slices(&mut self) -> Flow<()> {
         loop {
             match take_migration() {
                 None => tokio::task::yield_now().await,
@@ -593,7 +603,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     give_back(migration);
                 }
             }
-            let Some(frozen) = LATE.take() else { return After::Next };
+            let Some(frozen) = LATE.take() else { return Flow::Next };
             let mut out = std::mem::take(&mut self.unsent);
             out.set_proto(self.session.proto);
             let engine = self.engine;
@@ -603,7 +613,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             self.unsent = out;
             match flow {
                 Flow::Frozen(()) => {}
-                flow => return Box::pin(self.follow(flow)).await,
+                flow => return flow,
             }
         }
     }

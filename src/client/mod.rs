@@ -254,6 +254,10 @@ impl Client {
             sleeping: Mutex::new(None),
         }
     }
+    /// The user it is authenticated as.
+    pub fn user_name(&self) -> Vec<u8> {
+        self.labels.read().user.clone()
+    }
     /// Its kind.
     pub fn client_type(&self) -> ClientType {
         match self.kind.load(Relaxed) {

@@ -1,12 +1,13 @@
-//! Rules by themselves: what is taken, how it is shown again, and what it lets through.
+//! Rules with the real table of commands: what is taken, how it is shown again, and what it lets through.
 
-use super::file::{self, Declared};
-use super::rule::{Fault, Rules, gather};
-use super::selector::{Asked, Denied};
-use super::user::User;
-use super::*;
+use crate::acl::Acl;
+use crate::acl::file::{self, Declared};
+use crate::acl::rule::{Fault, Rules, gather};
+use crate::acl::selector::{Asked, Denied};
+use crate::acl::user::{DEFAULT, User};
 use crate::base::bytes::split_args;
 use crate::command::CommandTable;
+use std::sync::Arc;
 
 fn table() -> CommandTable {
     CommandTable::new(&[]).expect("nothing is renamed")
@@ -73,7 +74,6 @@ fn what_is_shown_makes_the_same_user() {
         "off >a >b %R~x %W~y %RW~z &c +@read -get +config|get +select|0",
         "on skip-sanitize-payload (~a +get) (%R~b &c resetchannels +@all -@dangerous) allkeys",
         "~\"quoted ~it's &x\" (~\\\"q +get)",
-        "( ~a) +get)",
     ];
     for line in lines {
         let before = user(line);

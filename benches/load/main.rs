@@ -6,6 +6,7 @@
 //! cargo bench --bench load -- cpu --targets larder:1,larder:2 --zipf
 //! cargo bench --bench load -- memory [--keys 5000000] [--shapes small,ttl,large,hash10]
 //! cargo bench --bench load -- idle [--connections 10000]       bytes per idle connection, CPU of an idle server
+//! cargo bench --bench load -- accept [--connections 2000]    CPU per connection that comes and goes
 //! cargo bench --bench load -- growth [--keys 5000000]          latency while the table grows
 //! cargo bench --bench load -- expiry [--keys 1000000]          how late expired keys go, and what that costs
 //! ```
@@ -13,6 +14,7 @@
 //! shared machine wall time is noise. Figures are medians of rounds that alternate between the servers. The floor is a
 //! bare tokio server with a task per connection that answers with as many bytes ([`echo`]).
 
+mod accept;
 mod cpu;
 mod echo;
 mod expiry;
@@ -86,9 +88,12 @@ fn main() {
         "cpu" => cpu::run(&options),
         "memory" => memory::run(&options),
         "idle" => memory::idle(&options),
+        "accept" => accept::run(&options),
         "growth" => growth::run(&options),
         "expiry" => expiry::run(&options),
         "echo" => echo::serve(&options),
-        _ => println!("modes: cpu, memory, idle, growth, expiry; the head of benches/load/main.rs says what they take"),
+        _ => println!(
+            "modes: cpu, memory, idle, accept, growth, expiry; the head of benches/load/main.rs says what they take"
+        ),
     }
 }

@@ -8,7 +8,8 @@ use crate::Options;
 use crate::support::client::Client;
 use crate::support::server::{Server, Setup, larder, oracle};
 
-/// A server under load: `larder:1` (with that many workers), `redis`, or `echo`, the floor.
+/// A server under load: `larder:1` (with that many workers), `redis`, `echo` (the floor), or another build of any of
+/// these by its path, `PATH` or `PATH:WORKERS`.
 pub struct Target {
     pub name: String,
     pub port: u16,
@@ -39,8 +40,8 @@ impl Target {
             Some(("larder", workers)) => larder().set("worker-threads", workers),
             None if name == "larder" => larder().set("worker-threads", "1"),
             None if name == "redis" => oracle(),
+            Some((path, workers)) => Setup::of(PathBuf::from(path)).set("worker-threads", workers),
             None => Setup::of(PathBuf::from(name)),
-            _ => panic!("larder:WORKERS, redis, echo or a path, not {name:?}"),
         };
         let server = directives.iter().fold(setup, |setup, (name, value)| setup.set(name, value)).start();
         Target { name: name.to_owned(), port: server.port(), pid: server.pid(), _process: Process::Server(server) }

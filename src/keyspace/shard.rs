@@ -51,42 +51,50 @@ impl Db {
     }
 }
 
-/// Plain counters of one shard, written under its lock.
+/// Plain counters of one shard, written under its lock; those that every command raises come first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Counters {
     /// Look-ups for reading that found the key.
     pub hits: Cell<u64>,
     /// Look-ups for reading that did not.
     pub misses: Cell<u64>,
+    /// Changes.
+    pub dirty: u64,
     /// Keys expired.
     pub expired: u64,
     /// Hash fields expired.
     pub expired_fields: u64,
     /// Keys evicted.
     pub evicted: u64,
-    /// Changes.
-    pub dirty: u64,
 }
 
-/// One shard.
+/// One shard. What every command touches comes first: with the lock before it, it is one cache line, which workers pass to
+/// each other.
+#[repr(C)]
 pub struct Shard {
     /// Its part of every database.
-    pub dbs: Vec<Db>,
+    pub dbs: Box<[Db]>,
+    /// Where the old value of an entry goes before it is changed; only while a cut runs.
+    pub cut: Option<Arc<Running>>,
+    /// The epoch bit that new entries get. While no cut runs, every entry has it.
+    pub epoch: bool,
+    /// Counters.
+    pub counters: Counters,
     /// Who watches its keys.
     pub watch: WatchMap,
     /// Who waits for its keys.
     pub waiters: WaiterMap,
-    /// Counters.
-    pub counters: Counters,
     /// For samples.
     pub rng: Rng,
     /// Whose turn it is to be looked at by eviction: a database and a cursor in its table.
     pub hand: (usize, u64),
-    /// The epoch bit that new entries get. While no cut runs, every entry has it.
-    pub epoch: bool,
-    /// Where the old value of an entry goes before it is changed; only while a cut runs.
-    pub cut: Option<Arc<Running>>,
 }
+
+const _: () = assert!(
+    size_of::<u64>() + std::mem::offset_of!(Shard, counters) + std::mem::offset_of!(Counters, expired) <= 64,
+    "the lock and what every command touches fill one cache line"
+);
 
 impl Shard {
     /// An empty shard with this many databases.

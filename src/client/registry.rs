@@ -4,13 +4,15 @@ use super::{Client, Marks, Peer};
 use crate::resp::reply::Proto;
 use dashmap::DashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// The clients of one server.
 #[derive(Default)]
 pub struct Registry {
     clients: DashMap<u64, Arc<Client>>,
     next_id: AtomicU64,
+    /// How many wait for their socket to take more output.
+    pub slow: AtomicUsize,
 }
 
 impl Registry {

@@ -38,8 +38,8 @@ pub enum Origin {
 pub enum Outcome {
     /// The reply is written.
     Done,
-    /// Nothing to answer yet: wait for a key.
-    Block(Block),
+    /// Nothing to answer yet: wait for a key. In a box, as every handler's answer has room for it.
+    Block(Box<Block>),
     /// Hold the reply back for so many milliseconds, with no shard held (DEBUG SLEEP, WAIT).
     Sleep(u64),
     /// Nothing was done, as a frozen script holds what is needed: run it again later. Handlers say so by

@@ -410,7 +410,8 @@ fn flush(ctx: &mut Ctx<'_, '_>, dbs: Range<usize>, wait: bool, name: &[u8]) -> R
     ctx.txn.count_dirty(1);
     ctx.log_as(&[name]);
     if wait && may_wait && removed > 0 {
-        return Ok(Outcome::Block(Block { until_freed: true, ..Block::new(Vec::new(), None, TimeoutReply::Ok) }));
+        let block = Block { until_freed: true, ..Block::new(Vec::new(), None, TimeoutReply::Ok) };
+        return Ok(Outcome::Block(Box::new(block)));
     }
     ctx.reply.ok();
     Ok(Outcome::Done)
@@ -476,7 +477,7 @@ fn wait(ctx: &mut Ctx<'_, '_>) -> Result {
         return Ok(Outcome::Done);
     }
     let deadline_ms = (ms > 0).then(|| ctx.now_ms() + ms as u64);
-    Ok(Outcome::Block(Block::new(Vec::new(), deadline_ms, TimeoutReply::Zero)))
+    Ok(Outcome::Block(Box::new(Block::new(Vec::new(), deadline_ms, TimeoutReply::Zero))))
 }
 
 fn waitaof(ctx: &mut Ctx<'_, '_>) -> Result {
@@ -496,7 +497,7 @@ fn waitaof(ctx: &mut Ctx<'_, '_>) -> Result {
         return Ok(Outcome::Done);
     }
     let deadline_ms = (ms > 0).then(|| ctx.now_ms() + ms as u64);
-    Ok(Outcome::Block(Block::new(Vec::new(), deadline_ms, TimeoutReply::TwoZeros)))
+    Ok(Outcome::Block(Box::new(Block::new(Vec::new(), deadline_ms, TimeoutReply::TwoZeros))))
 }
 
 fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result {

@@ -72,7 +72,7 @@ impl Engine {
         known: &Known,
         argv: Argv<'_>,
         block: Block,
-    ) -> Parked {
+    ) -> Box<Parked> {
         let sleep = Arc::new(Sleep::default());
         let timeout_reply = timeout_bytes(&block, session.proto);
         let request: Vec<Vec<u8>> = argv.all().iter().map(|a| a.to_vec()).collect();
@@ -104,7 +104,7 @@ impl Engine {
         session.client.marks.set(Marks::BLOCKED, true);
         session.client.arg_bytes[0].store(request.iter().map(|arg| arg.len() as u64).sum(), Relaxed);
         *session.client.sleeping.lock() = Some(sleep.clone());
-        Parked {
+        Box::new(Parked {
             sleep,
             ticket,
             deadline_ms: block.deadline_ms,
@@ -114,7 +114,7 @@ impl Engine {
             argv: request,
             db: session.db as u32,
             keys: block.keys,
-        }
+        })
     }
 
     /// The client no longer waits: served, timed out, unblocked or gone. Its command counts now.

@@ -50,6 +50,13 @@ impl Engine {
     /// Publishes everything a unit changed, serves whom it woke, then unlocks. Returns the keys still to be served.
     #[inline]
     pub(super) fn commit<'k>(&'k self, mut txn: Txn<'k>, unit: Unit) -> Ready {
+        if unit.effects.is_empty() && txn.finish_silently() {
+            return Ready::new();
+        }
+        self.commit_news(txn, unit)
+    }
+
+    fn commit_news<'k>(&'k self, mut txn: Txn<'k>, unit: Unit) -> Ready {
         let mut ready = self.publish(&mut txn, unit);
         if !ready.is_empty() {
             self.serve_held(&mut txn, &mut ready);
@@ -58,7 +65,6 @@ impl Engine {
     }
 
     /// Publishes everything a unit changed; the shards stay held. Returns the keys that somebody waits for.
-    #[inline]
     pub(super) fn publish(&self, txn: &mut Txn<'_>, unit: Unit) -> Ready {
         let changes = txn.finish();
         if changes.is_none() && unit.effects.is_empty() {

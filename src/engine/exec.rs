@@ -48,7 +48,7 @@ impl Engine {
             Outcome::Done => Flow::Next,
             Outcome::Sleep(ms) => Flow::Sleep(ms),
             Outcome::Shutdown => Flow::Shutdown,
-            Outcome::Block(block) => Flow::Blocked(self.park(&mut txn, session, known, argv, block)),
+            Outcome::Block(block) => Flow::Blocked(self.park(&mut txn, session, known, argv, *block)),
             Outcome::Held => return self.postpone(session),
             Outcome::Migrate(migration) => {
                 let host = token.expect("its row says that the token is taken");
@@ -72,6 +72,7 @@ impl Engine {
 
     /// Takes the shards of a request's keys, unless a frozen script holds one. The token is in hand where the command
     /// wants it.
+    #[inline]
     pub(super) fn lock_for<'k>(
         &'k self,
         known: &Known,
@@ -88,16 +89,20 @@ impl Engine {
                 None => Ok(Txn::empty(keyspace, db, now_ms)),
             },
             Keys::All | Keys::AllShowing(..) => Ok(Txn::all(keyspace, db, now_ms)),
-            keys => {
-                // A request whose keys cannot be told is left to its handler, which has the right error for it.
-                let found = keys.find(argv.all()).unwrap_or_default();
-                let shards = Txn::shards_of(keyspace, found.iter().map(|(i, _)| argv.all()[*i]));
-                Txn::of_shards(keyspace, db, now_ms, &shards)
-            }
+            keys => self.lock_all_of(keys, argv, db, now_ms),
         }
     }
 
+    fn lock_all_of<'k>(&'k self, keys: Keys, argv: Argv<'_>, db: usize, now_ms: u64) -> Result<Txn<'k>, Held> {
+        let keyspace = &self.node.keyspace;
+        // A request whose keys cannot be told is left to its handler, which has the right error for it.
+        let found = keys.find(argv.all()).unwrap_or_default();
+        let shards = Txn::shards_of(keyspace, found.iter().map(|(i, _)| argv.all()[*i]));
+        Txn::of_shards(keyspace, db, now_ms, &shards)
+    }
+
     /// Tells a transaction what the client and the command want of it.
+    #[inline]
     pub(super) fn prepare(&self, txn: &mut Txn<'_>, session: &Session, known: &Known) {
         txn.no_touch = session.client.marks.any(Marks::NO_TOUCH) && &*known.name != "touch"
             || known.command.spec.flags.has(Flags::NO_TOUCH);
@@ -107,6 +112,7 @@ impl Engine {
     }
 
     /// Runs a handler, which may need the script host; an error becomes its reply. What it changed is added to `unit`. Also says whether it failed.
+    #[inline]
     #[allow(clippy::too_many_arguments)]
     pub(super) fn call<'k>(
         &'k self,
@@ -222,9 +228,14 @@ impl Engine {
             self.note_slow(session, known, argv, micros);
         }
         if latency_ms > 0 && (micros / 1000) as i64 >= latency_ms {
-            let event = if known.command.spec.flags.has(Flags::FAST) { "fast-command" } else { "command" };
-            node.stats.latency.add(event, node.clock.now_ms() / 1000, micros / 1000);
+            self.note_latency_of(known, micros);
         }
+    }
+
+    #[cold]
+    fn note_latency_of(&self, known: &Known, micros: u64) {
+        let event = if known.command.spec.flags.has(Flags::FAST) { "fast-command" } else { "command" };
+        self.node.stats.latency.add(event, self.node.clock.now_ms() / 1000, micros / 1000);
     }
 
     #[cold]
@@ -242,13 +253,15 @@ impl Engine {
     }
 
     /// Shows a request to the clients that run MONITOR.
+    #[inline]
     pub(super) fn feed_monitors(&self, session: &Session, known: &Known, argv: &[&[u8]]) {
-        if !known.command.spec.flags.any(Flags::SKIP_MONITOR.and(Flags::ADMIN)) {
+        if self.node.monitored.load(Relaxed) && !known.command.spec.flags.any(Flags::SKIP_MONITOR.and(Flags::ADMIN)) {
             self.show_to_monitors(session, known, argv);
         }
     }
 
     /// The same whatever the flags of the command say.
+    #[cold]
     pub(super) fn show_to_monitors(&self, session: &Session, known: &Known, argv: &[&[u8]]) {
         if !self.node.monitored.load(Relaxed) {
             return;

@@ -42,7 +42,7 @@ pub enum Flow<L> {
     /// Go on; the reply is written (or is not wanted).
     Next,
     /// The client waits: see [`Parked`].
-    Blocked(Parked),
+    Blocked(Box<Parked>),
     /// Run the same request again when the mailbox is rung, at the latest at this Unix time in milliseconds: a pause
     /// or a frozen unit is in its way.
     Postponed(u64),

@@ -177,6 +177,7 @@ pub struct Txn<'k> {
 }
 
 impl<'k> Txn<'k> {
+    #[inline]
     fn with(keyspace: &'k Keyspace, db: usize, now_ms: u64, held: SmallVec<[(u32, Guard<'k>); 2]>) -> Txn<'k> {
         let interest = &keyspace.interest;
         Txn {
@@ -1019,12 +1020,28 @@ impl<'k> Txn<'k> {
 
     // ---- The end ----
 
-    /// Settles what reads found and hands over everything that changed so far. The shards stay held.
+    /// Finishes a transaction of which nobody wants to hear, as most are; false when there is something to hand over by
+    /// [`Txn::finish`]. The shards stay held.
     #[inline]
+    pub fn finish_silently(&mut self) -> bool {
+        let is_silent = self.changes.is_none() && self.late.get_mut().is_none();
+        if is_silent {
+            self.settle_dirty();
+        }
+        is_silent
+    }
+
+    /// Settles what reads found and hands over everything that changed so far. The shards stay held.
     pub fn finish(&mut self) -> Option<Box<Changes>> {
         if let Some(late) = self.late.take() {
             self.settle_late(*late);
         }
+        self.settle_dirty();
+        self.changes.take()
+    }
+
+    #[inline]
+    fn settle_dirty(&mut self) {
         if self.dirty > 0 {
             match self.held.first_mut() {
                 // Not one counter for all: workers would fight for its cache line.
@@ -1035,7 +1052,6 @@ impl<'k> Txn<'k> {
             }
             self.dirty = 0;
         }
-        self.changes.take()
     }
 
     #[cold]

@@ -20,6 +20,7 @@
 //! too long.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::base::bytes::split_args_into;
 use crate::base::num::parse_i64;
@@ -310,6 +311,12 @@ impl Parser {
         self.owned.shrink_to_fit();
     }
 
+    /// Is the parser as it was at the start, so that requests may go past it?
+    #[inline]
+    pub fn is_fresh(&self) -> bool {
+        self.state == State::Start && self.args.is_empty() && self.at == 0 && self.unfinished.bytes_elsewhere == 0
+    }
+
     /// Is the parser between two requests?
     pub fn is_idle(&self) -> bool {
         self.state == State::Start
@@ -506,21 +513,27 @@ fn short_length(kind: u8, line: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// The first key (by position: argument 1) of `input`, when that is exactly one short request; a look without
-/// consequences, for what wants to be known before requests are parsed.
+/// The arguments of a request, where they lie.
+pub type Words<'a> = SmallVec<[&'a [u8]; 16]>;
+
+/// Longest argument of a [`lone`] request.
+pub const LONE_BULK_MAX: usize = 999;
+
+/// Adds the arguments of `input` to `words`, when that is exactly one request of few short arguments: what nearly every
+/// client that waits for each reply sends. A [`Parser`] that [is fresh](Parser::is_fresh) would find the same.
 #[inline]
-pub fn lone_key(input: &[u8]) -> Option<&[u8]> {
-    let (count, mut at) = short_length(b'*', input)?;
-    let mut key = None;
-    for index in 0..count {
-        let (len, width) = short_length(b'$', input.get(at..)?)?;
-        let arg = input.get(at + width..at + width + len)?;
-        if index == 1 {
-            key = Some(arg);
-        }
+pub fn lone<'a>(input: &'a [u8], words: &mut Words<'a>) -> bool {
+    let Some((count @ 1.., mut at)) = short_length(b'*', input) else { return false };
+    if count > words.inline_size() {
+        return false;
+    }
+    for _ in 0..count {
+        let Some((len, width)) = input.get(at..).and_then(|rest| short_length(b'$', rest)) else { return false };
+        let Some(word) = input.get(at + width..at + width + len) else { return false };
+        words.push(word);
         at += width + len + 2;
     }
-    (at == input.len()).then_some(key)?
+    at == input.len()
 }
 
 #[cfg(test)]
@@ -529,21 +542,34 @@ mod tests {
     use crate::base::rng::Rng;
 
     #[test]
-    fn one_whole_request_shows_its_key() {
-        let key = |wire: &str| lone_key(wire.as_bytes()).map(|key| key.escape_ascii().to_string());
-        assert_eq!(key("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n").as_deref(), Some("k"));
-        assert_eq!(key("*3\r\n$3\r\nSET\r\n$2\r\nkk\r\n$0\r\n\r\n").as_deref(), Some("kk"));
-        for no_lone_key in [
+    fn one_whole_request_needs_no_parser() {
+        let alone = |wire: &str| {
+            let mut found = Words::new();
+            lone(wire.as_bytes(), &mut found).then(|| found.iter().map(|word| word.to_vec()).collect::<Vec<_>>())
+        };
+        let long = format!("*2\r\n$3\r\nGET\r\n$999\r\n{}\r\n", "k".repeat(999));
+        let many = format!("*16\r\n{}", "$1\r\nk\r\n".repeat(16));
+        for wire in [
+            "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n",
+            "*3\r\n$3\r\nSET\r\n$2\r\nkk\r\n$0\r\n\r\n",
+            "*1\r\n$4\r\nPING\r\n",
+            &long,
+            &many,
+        ] {
+            assert_eq!(whole(wire.as_bytes()), (vec![alone(wire).expect(wire)], None));
+        }
+        for not_alone in [
             "",
             "PING\r\n",
-            "*1\r\n$4\r\nPING\r\n",
+            "*0\r\n",
             "*2\r\n$3\r\nGET\r\n$1\r\nk\r",
             "*2\r\n$3\r\nGET\r\n$1\r\n",
             "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*1",
             "*2\r\n$3\r\nGET\r\n$999\r\nk\r\n",
             "*2\r\n$3\r\nGET\r\n:1\r\n",
+            &format!("*17\r\n{}", "$1\r\nk\r\n".repeat(17)),
         ] {
-            assert_eq!(key(no_lone_key), None, "{no_lone_key:?}");
+            assert_eq!(alone(not_alone), None, "{not_alone:?}");
         }
     }
 

@@ -1,25 +1,32 @@
 //! Listening and accepting: from a socket to the worker with the fewest connections.
 //!
-//! Listeners live on the main thread's runtime, one task each. `CONFIG SET port` and `bind` renew them: the old ones are
+//! Listeners live on the main thread's runtime, or on that of a worker that is the only one, one task each; what they accept is registered with a runtime only on its
+//! worker. `CONFIG SET port` and `bind` renew them: the old ones are
 //! closed first, because the new addresses may overlap with theirs.
+
+#![allow(unsafe_code)] // registering a socket has no safe form; going without saves two system calls per connection
 
 use super::listen;
 use crate::client::Peer;
 use crate::config::Config;
 use crate::engine::Engine;
 use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
+use tokio::io::unix::AsyncFd;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// A connection on its way to its worker.
 pub(super) enum Handed {
     /// Over TCP.
-    Tcp(std::net::TcpStream, Peer),
+    Tcp(TcpStream, Peer),
     /// Over a Unix socket.
-    Unix(std::os::unix::net::UnixStream, Peer),
+    Unix(UnixStream, Peer),
 }
 
 /// The way to one worker.
@@ -34,28 +41,43 @@ pub(super) struct Worker {
 pub(super) struct Listening {
     engine: Weak<Engine>,
     workers: Arc<Vec<Worker>>,
+    /// Where the listeners live.
+    home: Handle,
     tcp: Vec<JoinHandle<()>>,
 }
 
 impl Listening {
-    /// Nothing yet.
-    pub(super) fn new(engine: &Arc<Engine>, workers: Vec<Worker>) -> Listening {
-        Listening { engine: Arc::downgrade(engine), workers: Arc::new(workers), tcp: Vec::new() }
+    /// Nothing yet; listeners will live on this runtime.
+    pub(super) fn new(engine: &Arc<Engine>, workers: Vec<Worker>, home: Handle) -> Listening {
+        Listening { engine: Arc::downgrade(engine), workers: Arc::new(workers), home, tcp: Vec::new() }
     }
 
     /// Accepts on these, from now on.
-    pub(super) fn accept_tcp(&mut self, listeners: Vec<tokio::net::TcpListener>) {
-        let Some(engine) = self.engine.upgrade() else { return };
+    pub(super) fn accept_tcp(&mut self, listeners: Vec<TcpListener>) -> Result<(), String> {
+        let Some(engine) = self.engine.upgrade() else { return Ok(()) };
         for listener in listeners {
-            self.tcp.push(tokio::spawn(accept_tcp(engine.clone(), listener, self.workers.clone())));
+            let listener = self.watched(listener)?;
+            self.tcp.push(self.home.spawn(accept_tcp(engine.clone(), listener, self.workers.clone())));
         }
+        Ok(())
     }
 
     /// Accepts on the Unix socket to the end.
-    pub(super) fn accept_unix(&mut self, listener: tokio::net::UnixListener) {
+    pub(super) fn accept_unix(&mut self, listener: UnixListener) -> Result<(), String> {
         if let Some(engine) = self.engine.upgrade() {
-            tokio::spawn(accept_unix(engine, listener, self.workers.clone()));
+            let listener = self.watched(listener)?;
+            self.home.spawn(accept_unix(engine, listener, self.workers.clone()));
         }
+        Ok(())
+    }
+
+    /// A listener that can be waited for.
+    fn watched<L: Owned>(&self, listener: L) -> Result<AsyncFd<L>, String> {
+        let _at_home = self.home.enter();
+        // SAFETY: a listener of the standard library owns its one open socket until it is dropped, which is when the
+        // `AsyncFd` drops it, after the socket has left the runtime.
+        let watched = unsafe { AsyncFd::register(listener) };
+        watched.map_err(|e| format!("Can't wait for connections: {e}"))
     }
 
     /// Closes the TCP listeners and opens those that the configuration names now.
@@ -67,13 +89,12 @@ impl Listening {
         }
         let Some(engine) = self.engine.upgrade() else { return Ok(()) };
         let listeners = bind_tcp(&engine.node.config)?;
-        self.accept_tcp(listeners);
-        Ok(())
+        self.accept_tcp(listeners)
     }
 }
 
 /// Opens a listener for each address of `bind`; none without a port.
-pub(super) fn bind_tcp(config: &Config) -> Result<Vec<tokio::net::TcpListener>, String> {
+pub(super) fn bind_tcp(config: &Config) -> Result<Vec<TcpListener>, String> {
     let backlog = config.tcp_backlog.get() as i32;
     let port = config.port.get() as u16;
     let mut listeners = Vec::new();
@@ -83,7 +104,7 @@ pub(super) fn bind_tcp(config: &Config) -> Result<Vec<tokio::net::TcpListener>, 
             Some(name) => (true, name),
             None => (false, &*text),
         };
-        match listen::bind(name, port, backlog).and_then(tokio::net::TcpListener::from_std) {
+        match listen::bind(name, port, backlog, keepalive_s(config)) {
             Ok(listener) => listeners.push(listener),
             // The default binds every family the machine has.
             Err(e) if (optional || name == "::*") && is_absent(&e) => {}
@@ -97,13 +118,13 @@ pub(super) fn bind_tcp(config: &Config) -> Result<Vec<tokio::net::TcpListener>, 
 }
 
 /// Opens the Unix socket, if one is named.
-pub(super) fn bind_unix(config: &Config) -> Result<Option<tokio::net::UnixListener>, String> {
+pub(super) fn bind_unix(config: &Config) -> Result<Option<UnixListener>, String> {
     let path = config.unixsocket.string();
     if path.is_empty() {
         return Ok(None);
     }
     let (mode, backlog) = (config.unixsocketperm.get() as u32, config.tcp_backlog.get() as i32);
-    let bound = listen::bind_unix(path.as_ref(), mode, backlog).and_then(tokio::net::UnixListener::from_std);
+    let bound = listen::bind_unix(path.as_ref(), mode, backlog);
     bound.map(Some).map_err(|e| format!("Failed opening Unix socket: bind: {e}"))
 }
 
@@ -137,34 +158,64 @@ fn may_come(engine: &Engine, stream: &mut impl Write, remote: bool) -> bool {
     false
 }
 
-async fn accept_tcp(engine: Arc<Engine>, listener: tokio::net::TcpListener, workers: Arc<Vec<Worker>>) {
+/// The listeners that own their socket.
+trait Owned: AsRawFd {}
+impl Owned for TcpListener {}
+impl Owned for UnixListener {}
+
+fn keepalive_s(config: &Config) -> u64 {
+    config.tcp_keepalive.get().max(0) as u64
+}
+
+/// Waits for the next connection of a listener.
+async fn next<L: AsRawFd, T>(listener: &AsyncFd<L>, accept: impl Fn(&L) -> io::Result<T>) -> io::Result<T> {
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let mut ready = listener.readable().await?;
+        if let Ok(accepted) = ready.try_io(|listener| accept(listener.get_ref())) {
+            return accepted;
+        }
+    }
+}
+
+async fn accept_tcp(engine: Arc<Engine>, listener: AsyncFd<TcpListener>, workers: Arc<Vec<Worker>>) {
+    let mut inherited_s = keepalive_s(&engine.node.config);
+    loop {
+        let (mut stream, address) = match next(&listener, TcpListener::accept).await {
+            Ok(accepted) => accepted,
             Err(e) => {
                 tracing::warn!("Error accepting a client connection: {e}");
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
                 continue;
             }
         };
-        let Ok(mut stream) = stream.into_std() else { continue };
-        let keepalive_s = engine.node.config.tcp_keepalive.get().max(0) as u64;
-        let Ok(peer) = listen::prepare(&stream, keepalive_s) else { continue };
-        let remote = listen::is_remote(&stream);
-        if may_come(&engine, &mut stream, remote) {
+        let wanted_s = keepalive_s(&engine.node.config);
+        if wanted_s != inherited_s {
+            inherited_s = wanted_s;
+            // A connection that is gone already fails when it is read.
+            let _ = listen::keep_alive(listener.get_ref().into(), wanted_s);
+            let _ = listen::keep_alive((&stream).into(), wanted_s);
+        }
+        let Ok(peer) = prepare_tcp(&stream, address) else { continue };
+        if may_come(&engine, &mut stream, listen::is_remote(address)) {
             hand_over(&workers, Handed::Tcp(stream, peer));
         }
     }
 }
 
-async fn accept_unix(engine: Arc<Engine>, listener: tokio::net::UnixListener, workers: Arc<Vec<Worker>>) {
+fn prepare_tcp(stream: &TcpStream, address: SocketAddr) -> io::Result<Peer> {
+    stream.set_nonblocking(true)?;
+    listen::peer_of(stream, address)
+}
+
+async fn accept_unix(engine: Arc<Engine>, listener: AsyncFd<UnixListener>, workers: Arc<Vec<Worker>>) {
     let path = engine.node.config.unixsocket.string();
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let accepted = next(&listener, UnixListener::accept).await;
+        let accepted = accepted.and_then(|(stream, _)| stream.set_nonblocking(true).map(|()| stream));
+        let Ok(mut stream) = accepted else {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             continue;
         };
-        let Ok(mut stream) = stream.into_std() else { continue };
         let addr = format!("{path}:0");
         let peer = Peer { addr: addr.clone(), laddr: addr, fd: stream.as_raw_fd(), unix: true };
         if may_come(&engine, &mut stream, false) {

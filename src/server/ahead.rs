@@ -8,12 +8,9 @@
 //! comes all others that were ready have been read as well; the first to run asks for the entries of all. What would
 //! have been waiting for memory is spent in the reads of the others.
 //!
-//! With few connections at work there is nobody to wait for, and the detour is left out.
+//! With few connections at work there is nobody to wait for: the detour is left out, and only the bucket is asked for.
 
-use crate::base::hash::key_hash;
 use crate::engine::Engine;
-use crate::resp::request::lone_key;
-use std::cell::RefCell;
 
 /// Requests up to this many bytes are set aside: they are copied.
 const INPUT_MAX: usize = 512;
@@ -21,46 +18,56 @@ const INPUT_MAX: usize = 512;
 const WORTH_WHILE: usize = 3;
 /// Requests that go without, until it is tried again.
 const PAUSE: u32 = 32;
+/// Buffers kept for copies.
+const COPIES_MAX: usize = 64;
 
+/// The requests of a worker that are set aside.
 #[derive(Default)]
-struct Ahead {
+pub(super) struct Ahead {
     /// Database and hash of the requests set aside since the last one ran.
     waiting: Vec<(usize, u64)>,
     /// So many more requests run at once.
     pause: u32,
+    /// Buffers of requests that have run, for the next ones.
+    copies: Vec<Vec<u8>>,
 }
 
-thread_local! {
-    /// One per worker.
-    static AHEAD: RefCell<Ahead> = RefCell::default();
-}
-
-/// Whether this input is to be set aside until the others have been read; its bucket is then on its way.
-pub(super) fn sets_aside(engine: &Engine, db: usize, input: &[u8]) -> bool {
-    AHEAD.with_borrow_mut(|ahead| {
-        if ahead.pause > 0 {
-            ahead.pause -= 1;
-            return false;
-        }
-        let Some(key) = (input.len() <= INPUT_MAX).then(|| lone_key(input)).flatten() else { return false };
-        let hash = key_hash(key);
+impl Ahead {
+    /// Asks for the bucket of a lone request's key. A copy of the request, if it is to be set aside until the others have
+    /// been read.
+    #[inline]
+    pub(super) fn set_aside(&mut self, engine: &Engine, db: usize, hash: u64, input: &[u8]) -> Option<Vec<u8>> {
         engine.prefetch_buckets(db, &[hash]);
-        ahead.waiting.push((db, hash));
-        true
-    })
-}
+        if self.pause > 0 || input.len() > INPUT_MAX {
+            self.pause = self.pause.saturating_sub(1);
+            return None;
+        }
+        self.waiting.push((db, hash));
+        let mut copy = self.copies.pop().unwrap_or_default();
+        copy.extend_from_slice(input);
+        Some(copy)
+    }
 
-/// Before a request that was set aside runs: asks for the entries of all that were.
-pub(super) fn fetch_entries(engine: &Engine) {
-    AHEAD.with_borrow_mut(|ahead| {
-        if ahead.waiting.is_empty() {
+    /// Before a request that was set aside runs: asks for the entries of all that were.
+    #[inline]
+    pub(super) fn fetch_entries(&mut self, engine: &Engine) {
+        if self.waiting.is_empty() {
             return;
         }
-        if ahead.waiting.len() < WORTH_WHILE {
-            ahead.pause = PAUSE;
+        if self.waiting.len() < WORTH_WHILE {
+            self.pause = PAUSE;
         }
-        for (db, hash) in ahead.waiting.drain(..) {
+        for (db, hash) in self.waiting.drain(..) {
             engine.prefetch_entries(db, &[hash]);
         }
-    });
+    }
+
+    /// Takes back the copy of a request that has run.
+    #[inline]
+    pub(super) fn take_back(&mut self, mut copy: Vec<u8>) {
+        if self.copies.len() < COPIES_MAX {
+            copy.clear();
+            self.copies.push(copy);
+        }
+    }
 }

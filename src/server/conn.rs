@@ -4,7 +4,8 @@
 //! replies at once. Between turns an idle connection owns no buffer: the scratch, the room for arguments and the reply
 //! buffer belong to the worker, and only a cut-off request or unsent replies are moved to buffers of the connection's own.
 
-use super::{ahead, migrate};
+use super::desk::{Desk, SCRATCH_BYTES, Tools, at_desk};
+use super::migrate;
 use crate::base::hash::key_hash;
 use crate::client::{Client, ClientType, Marks, Session, Sleep};
 use crate::command::args::Argv;
@@ -16,42 +17,33 @@ use crate::engine::script::frozen::Frozen;
 use crate::engine::{Engine, Flow, LocalFlow};
 use crate::keyspace::waiters::GaveUp;
 use crate::resp::reply::Reply;
-use crate::resp::request::{Limits, Parser, ProtocolError, Request, Room, Step};
-use bytes::{Bytes, BytesMut};
+use crate::resp::request::{LONE_BULK_MAX, Limits, Parser, ProtocolError, Request, Step, Words, lone};
+use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
-use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::io::IoSlice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 /// Requests parsed, prefetched and run together.
 const BATCH_MAX: usize = 64;
 /// Bytes of replies that count for no output limit. Redis does not count the first 16 KiB, which are in a fixed buffer, but
 /// counts all behind an array whose length comes last: this is between the two.
 const FREE_BYTES: usize = 8 * 1024;
-/// Bytes read at once.
-const SCRATCH_BYTES: usize = 64 * 1024;
-/// A reply buffer that grew beyond this is given back after the turn.
-const REPLY_KEEP_BYTES: usize = 64 * 1024;
+/// Bytes read at once of a client that sends very big arguments: what goes before one, and little of the argument itself,
+/// which has to be copied from there.
+const HEAD_BYTES: usize = 2 * 1024;
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
-    static REPLY: RefCell<Reply> = RefCell::default();
-    static ROOM: RefCell<Room> = RefCell::default();
     /// The frozen unit, if it is one of this worker's clients that runs it. It must not leave the thread,
     /// while the task of its client might as far as the compiler knows.
     static LATE: Cell<Option<Box<Frozen<'static>>>> = const { Cell::new(None) };
-}
-
-/// Makes the buffer of this worker, so that it does not count as what a client needs.
-pub fn warm_up() {
-    SCRATCH.with(|scratch| drop(scratch.borrow()));
 }
 
 /// A big argument on its way into a buffer of its own.
@@ -59,6 +51,9 @@ struct Big {
     buffer: BytesMut,
     len: usize,
 }
+
+/// A request that waits for the end of a pause: rare, so it takes little room while there is none.
+type Postponed = Option<Box<[Vec<u8>]>>;
 
 /// Why a turn ended.
 enum Turn {
@@ -78,13 +73,17 @@ pub struct Conn<S> {
     parser: Parser,
     /// Bytes that are not a whole request yet, or a request set aside.
     pending: Vec<u8>,
-    /// What is pending is a request that was set aside until other connections have been read.
-    set_aside: bool,
-    big: Option<Big>,
+    /// What is pending is a request that was set aside until other connections have been read, with a key of this hash.
+    set_aside: Option<u64>,
+    big: Option<Box<Big>>,
+    /// Its last argument was bigger than what is read at once: the next one may be as well.
+    expects_big: bool,
     /// Replies that the socket did not take yet.
     unsent: Reply,
+    /// It counts among the slow clients.
+    is_slow: bool,
     /// A request that waits for the end of a pause.
-    postponed: Option<Vec<Vec<u8>>>,
+    postponed: Postponed,
     /// Since when its output is above the soft limit, in monotonic milliseconds.
     soft_since_ms: Option<u64>,
 }
@@ -107,9 +106,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             stream,
             parser: Parser::default(),
             pending: Vec::new(),
-            set_aside: false,
+            set_aside: None,
             big: None,
+            expects_big: false,
             unsent: Reply::default(),
+            is_slow: false,
             postponed: None,
             soft_since_ms: None,
         }
@@ -118,6 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Serves the connection to its end. Returns true when the server is to be stopped.
     pub async fn run(&mut self) -> bool {
         let mut stop = false;
+        self.note_memory();
         loop {
             let turn = self.turn().await;
             match turn {
@@ -141,14 +143,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         if !self.session.client.marks.any(Marks::KILLED) {
             Box::pin(self.flush()).await;
         }
+        self.count_slow(false);
         stop
     }
 
-    /// Waits for input or a message and deals with it; writes what can be written meanwhile.
+    /// Waits for input or messages and deals with them, until there is something to be awaited.
     async fn turn(&mut self) -> Turn {
         if !self.pending.is_empty() && self.big.is_none() && self.postponed.is_none() {
             // What was left by a request that blocked comes before new input.
-            let turn = self.run_pending();
+            let turn = at_desk(|desk| {
+                let turn = self.run_pending(&mut desk.tools);
+                self.keep_unsent(&mut desk.tools);
+                turn
+            });
             if !matches!(turn, Turn::Next) {
                 return turn;
             }
@@ -157,42 +164,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
-        if self.is_rung(cx) {
-            self.take_messages();
+        loop {
+            if self.is_rung(cx) && !self.answer_bell(cx) {
+                return Poll::Ready(Turn::Close);
+            }
+            if !self.unsent.is_empty()
+                && let Poll::Ready(false) = self.poll_write(cx)
+            {
+                return Poll::Ready(Turn::Close);
+            }
+            let turn = at_desk(|desk| self.poll_input(cx, desk));
             if self.session.client.marks.any(Marks::KILLED) {
                 return Poll::Ready(Turn::Close);
             }
-            if let Poll::Ready(false) = self.poll_write(cx) {
-                return Poll::Ready(Turn::Close);
-            }
-            // Take the place at the bell again.
-            if self.is_rung(cx) {
-                cx.waker().wake_by_ref();
+            match turn {
+                Poll::Ready(Turn::Next) => {}
+                Poll::Ready(turn) => return Poll::Ready(turn),
+                Poll::Pending => return Poll::Pending,
             }
         }
-        if !self.unsent.is_empty()
-            && let Poll::Ready(false) = self.poll_write(cx)
-        {
-            return Poll::Ready(Turn::Close);
+    }
+
+    /// Writes the messages that came; false when the connection is to be closed.
+    #[cold]
+    fn answer_bell(&mut self, cx: &mut Context<'_>) -> bool {
+        self.take_messages();
+        if self.session.client.marks.any(Marks::KILLED) || self.poll_write(cx) == Poll::Ready(false) {
+            return false;
         }
-        let turn = match self.poll_input(cx) {
-            Poll::Ready(_) if self.session.client.marks.any(Marks::KILLED) => return Poll::Ready(Turn::Close),
-            Poll::Ready(turn) => turn,
-            Poll::Pending => {
-                self.note_memory();
-                return if self.session.client.marks.any(Marks::KILLED) {
-                    Poll::Ready(Turn::Close)
-                } else {
-                    Poll::Pending
-                };
-            }
-        };
-        let written = self.poll_write(cx);
         self.note_memory();
-        if let Poll::Ready(false) = written {
-            return Poll::Ready(Turn::Close);
+        // Take the place at the bell again.
+        if self.is_rung(cx) {
+            cx.waker().wake_by_ref();
         }
-        Poll::Ready(turn)
+        true
     }
 
     /// Whether the bell has rung; if not, the task is woken when it does. A waker stays in the mailbox, so most turns need
@@ -216,43 +221,84 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     fn take_messages(&mut self) {
         if self.unsent.is_empty() {
             // They go out with the buffer of the worker, which gets it back when they are written.
-            REPLY.with(|reply| std::mem::swap(&mut *reply.borrow_mut(), &mut self.unsent));
+            at_desk(|desk| std::mem::swap(&mut desk.tools.reply, &mut self.unsent));
             self.unsent.set_proto(self.session.proto);
         }
         self.session.client.mailbox.take_into(&mut self.unsent);
     }
 
-    /// Reads once and runs what is complete.
-    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+    /// Reads once, runs what is complete and writes the replies.
+    fn poll_input(&mut self, cx: &mut Context<'_>, desk: &mut Desk) -> Poll<Turn> {
+        let turn = ready!(self.poll_requests(cx, desk));
+        let client = &self.session.client;
+        let failed = if client.marks.any(Marks::KILLED) {
+            // Nobody will read its replies, and what was too much for it is too much to keep.
+            desk.tools.reply = Reply::default();
+            true
+        } else if self.unsent.is_empty() {
+            self.poll_reply(cx, &mut desk.tools) == Poll::Ready(false)
+        } else {
+            let written = self.poll_unsent(cx);
+            if self.unsent.is_empty() {
+                desk.tools.take_back(std::mem::replace(&mut self.unsent, Reply::new(self.session.proto)));
+            }
+            written == Poll::Ready(false)
+        };
+        self.note_memory();
+        Poll::Ready(if failed { Turn::Close } else { turn })
+    }
+
+    /// Reads once and runs what is complete; the replies are on the desk, or behind those that are not sent yet.
+    fn poll_requests(&mut self, cx: &mut Context<'_>, desk: &mut Desk) -> Poll<Turn> {
+        if let Some(hash) = self.set_aside.take() {
+            desk.ahead.fetch_entries(self.engine);
+            let input = std::mem::take(&mut self.pending);
+            let turn = {
+                let mut words = Words::new();
+                assert!(lone(&input, &mut words), "only lone requests are set aside");
+                self.run_lone(&words, Some(hash), input.len(), &mut desk.tools)
+            };
+            desk.ahead.take_back(input);
+            return Poll::Ready(turn);
+        }
         if self.big.is_some() {
-            return self.poll_big(cx);
+            return self.poll_big(cx, &mut desk.tools);
         }
-        if std::mem::take(&mut self.set_aside) {
-            ahead::fetch_entries(self.engine);
-            return Poll::Ready(self.run_pending());
+        let room = if self.expects_big { HEAD_BYTES } else { desk.scratch.len() };
+        let mut buffer = ReadBuf::new(&mut desk.scratch[..room]);
+        match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+            Ok(()) if !buffer.filled().is_empty() => {}
+            _ => return Poll::Ready(Turn::Close),
         }
-        SCRATCH.with(|scratch| {
-            let scratch = &mut *scratch.borrow_mut();
-            let mut buffer = ReadBuf::new(scratch);
-            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
-                Ok(()) if !buffer.filled().is_empty() => {}
-                _ => return Poll::Ready(Turn::Close),
-            }
-            let input = buffer.filled();
-            self.count_input(input.len());
-            if self.pending.is_empty() {
-                if ahead::sets_aside(self.engine, self.session.db, input) {
-                    self.pending = input.to_vec();
-                    self.set_aside = true;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Poll::Ready(self.run_buffer(input))
-            } else {
-                self.pending.extend_from_slice(input);
-                Poll::Ready(self.run_pending())
-            }
-        })
+        let input = buffer.filled();
+        self.count_input(input.len());
+        self.expects_big &= input.len() < room;
+        if !self.pending.is_empty() {
+            self.pending.extend_from_slice(input);
+            return Poll::Ready(self.run_pending(&mut desk.tools));
+        }
+        let mut words = Words::new();
+        if !self.may_go_past_the_parser() || !lone(input, &mut words) {
+            return Poll::Ready(self.run_buffer(input, &mut desk.tools));
+        }
+        let hash = words.get(1).map(|key| key_hash(key));
+        if let Some(hash) = hash
+            && let Some(copy) = desk.ahead.set_aside(self.engine, self.session.db, hash, input)
+        {
+            self.pending = copy;
+            self.set_aside = Some(hash);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.run_lone(&words, hash, input.len(), &mut desk.tools))
+    }
+
+    /// Whether the parser, asked for a [`lone`] request, would have nothing to say but its arguments.
+    #[inline]
+    fn may_go_past_the_parser(&self) -> bool {
+        self.parser.is_fresh()
+            && self.session.user.is_some()
+            && self.engine.node.config.proto_max_bulk_len.get() >= LONE_BULK_MAX as i64
     }
 
     fn count_input(&self, bytes: usize) {
@@ -264,7 +310,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     }
 
     /// Reads a big argument straight into its own buffer.
-    fn poll_big(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+    fn poll_big(&mut self, cx: &mut Context<'_>, tools: &mut Tools) -> Poll<Turn> {
         let Some(big) = &mut self.big else { return Poll::Ready(Turn::Next) };
         let have = big.buffer.len();
         if have == big.buffer.capacity() {
@@ -273,16 +319,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             larger.extend_from_slice(&big.buffer);
             big.buffer = larger;
         }
-        let room = big.buffer.capacity() - have;
-        big.buffer.resize(have + room.min(big.len - have).min(1 << 20), 0);
-        let mut buffer = ReadBuf::new(&mut big.buffer[have..]);
-        let polled = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
-        let read = buffer.filled().len();
-        big.buffer.truncate(have + read);
-        match ready!(polled) {
-            Ok(()) if read > 0 => {}
+        let room = (big.buffer.capacity() - have).min(big.len - have);
+        let mut rest = (&mut big.buffer).limit(room);
+        let read = match ready!(pin!(self.stream.read_buf(&mut rest)).poll(cx)) {
+            Ok(read) if read > 0 => read,
             _ => return Poll::Ready(Turn::Close),
-        }
+        };
         let done = big.buffer.len() == big.len;
         self.count_input(read);
         self.session.client.last_ms.store(self.engine.node.clock.monotonic_us() / 1000, Relaxed);
@@ -291,42 +333,71 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
         if done && let Some(big) = self.big.take() {
             self.parser.give_bulk(big.buffer.freeze());
-            return Poll::Ready(self.run_pending());
+            return Poll::Ready(self.run_pending(tools));
         }
         Poll::Ready(Turn::Next)
     }
 
-    fn run_pending(&mut self) -> Turn {
+    fn run_pending(&mut self, tools: &mut Tools) -> Turn {
         let pending = std::mem::take(&mut self.pending);
-        self.run_buffer(&pending)
+        self.run_buffer(&pending, tools)
     }
 
     /// Runs the complete requests of a buffer; what is left goes to `pending`.
-    fn run_buffer(&mut self, input: &[u8]) -> Turn {
-        REPLY.with(|reply| {
-            let mut own = reply.borrow_mut();
-            let direct = self.unsent.is_empty();
-            let mut unsent = std::mem::take(&mut self.unsent);
-            let out = if direct { &mut *own } else { &mut unsent };
-            out.set_proto(self.session.proto);
-            out.set_limit(self.reply_limit());
-            ROOM.with_borrow_mut(|room| self.parser.lend_room(room));
-            let turn = self.run_requests(input, out);
-            ROOM.with_borrow_mut(|room| self.parser.return_room(room));
-            // Without replies the buffer stays with the worker.
-            if direct && !own.is_empty() {
-                std::mem::swap(&mut unsent, &mut *own);
-            }
-            self.unsent = unsent;
-            turn
+    fn run_buffer(&mut self, input: &[u8], tools: &mut Tools) -> Turn {
+        self.parser.lend_room(&mut tools.room);
+        let turn = self.with_reply(tools, |conn, out| conn.run_requests(input, out));
+        self.parser.return_room(&mut tools.room);
+        turn
+    }
+
+    /// Runs a request that needs no parser; the hash of argument 1 is known, if there is one.
+    fn run_lone(&mut self, words: &[&[u8]], hash: Option<u64>, input_bytes: usize, tools: &mut Tools) -> Turn {
+        self.with_reply(tools, |conn, out| {
+            let engine = conn.engine;
+            conn.begin_requests(input_bytes);
+            engine.node.stats.worker(conn.session.client.worker).batch_max.raise(1);
+            let argv = Argv::new(words).with_hash(hash);
+            let turn = match run_words(engine, &mut conn.session, &mut conn.postponed, argv, out) {
+                Flow::Next if out.len() > FREE_BYTES && conn.output_over_limit(out.len()) => return Turn::Close,
+                Flow::Next => Turn::Next,
+                flow => Turn::Flow(flow),
+            };
+            conn.take_messages_into(out);
+            if conn.query_over_limit() { Turn::Close } else { turn }
         })
+    }
+
+    /// Lets something write replies: on the desk, or behind those that are not sent yet.
+    #[inline]
+    fn with_reply(&mut self, tools: &mut Tools, run: impl FnOnce(&mut Self, &mut Reply) -> Turn) -> Turn {
+        let (proto, limit) = (self.session.proto, self.reply_limit());
+        let start = |out: &mut Reply| {
+            out.set_proto(proto);
+            out.set_limit(limit);
+        };
+        if self.unsent.is_empty() {
+            start(&mut tools.reply);
+            return run(self, &mut tools.reply);
+        }
+        let mut unsent = std::mem::take(&mut self.unsent);
+        start(&mut unsent);
+        let turn = run(self, &mut unsent);
+        self.unsent = unsent;
+        turn
+    }
+
+    /// Requests begin now that came with so many bytes.
+    #[inline]
+    fn begin_requests(&mut self, input_bytes: usize) {
+        self.session.moment = self.engine.node.clock.moment();
+        self.session.client.last_ms.store(self.session.moment.ns / 1_000_000, Relaxed);
+        self.session.client.query[0].store(input_bytes as u64, Relaxed);
     }
 
     fn run_requests(&mut self, input: &[u8], out: &mut Reply) -> Turn {
         let engine = self.engine;
-        self.session.moment = engine.node.clock.moment();
-        self.session.client.last_ms.store(self.session.moment.ns / 1_000_000, Relaxed);
-        self.session.client.query[0].store(input.len() as u64, Relaxed);
+        self.begin_requests(input.len());
         let mut batch: SmallVec<[Request; BATCH_MAX]> = SmallVec::new();
         let result = 'input: loop {
             batch.clear();
@@ -355,7 +426,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 Ok(Step::NeedBulk { start, len }) => {
                     let mut buffer = BytesMut::with_capacity(len.min(1 << 20));
                     buffer.extend_from_slice(&input[start..]);
-                    self.big = Some(Big { buffer, len });
+                    self.big = Some(Box::new(Big { buffer, len }));
+                    self.expects_big = len >= SCRATCH_BYTES;
                     let consumed = self.parser.consumed();
                     self.pending = input[consumed..start].to_vec();
                     self.take_messages_into(out);
@@ -482,21 +554,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         out: &mut Reply,
     ) -> Flow<()> {
         let args = self.parser.args(request, input);
-        let mut list: SmallVec<[&[u8]; 8]> = SmallVec::new();
-        for index in 0..args.len() {
-            list.push(args.get(index));
-        }
-        let flow = if args.has_shared() {
+        let mut words = Words::new();
+        args.iter().for_each(|word| words.push(word));
+        if args.has_shared() {
             let big: Vec<(usize, Bytes)> =
                 (0..args.len()).filter_map(|i| args.shared(i).map(|b| (i, b.clone()))).collect();
-            run_guarded(engine, &mut self.session, Argv::with_big(&list, &big), out)
+            run_words(engine, &mut self.session, &mut self.postponed, Argv::with_big(&words, &big), out)
         } else {
-            run_guarded(engine, &mut self.session, Argv::new(&list).with_hash(hash), out)
-        };
-        if let Flow::Postponed(_) = flow {
-            self.postponed = Some(list.iter().map(|a| a.to_vec()).collect());
+            let argv = Argv::new(&words).with_hash(hash);
+            run_words(engine, &mut self.session, &mut self.postponed, argv, out)
         }
-        flow
     }
 
     /// Puts messages from elsewhere behind the replies produced so far.
@@ -506,20 +573,59 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
     }
 
-    /// Writes as much as the socket takes: ready(true) when all is out, ready(false) when the connection failed.
+    /// Writes the replies of this turn as far as the socket takes them, and keeps the rest: ready(true) when all is out,
+    /// ready(false) when the connection failed.
+    #[inline]
+    fn poll_reply(&mut self, cx: &mut Context<'_>, tools: &mut Tools) -> Poll<bool> {
+        let written = self.poll_out(cx, &mut tools.reply);
+        if written.is_ready() {
+            tools.clear_reply();
+        } else {
+            self.keep_unsent(tools);
+        }
+        written
+    }
+
+    /// Keeps the replies of this turn, which nobody has written.
+    fn keep_unsent(&mut self, tools: &mut Tools) {
+        if !tools.reply.is_empty() {
+            self.unsent = std::mem::take(&mut tools.reply);
+        }
+    }
+
+    /// The same for replies that are not sent yet; their buffer goes to the worker, so that an idle connection has none.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        while !self.unsent.is_empty() {
-            let written = match self.unsent.single() {
+        let written = self.poll_unsent(cx);
+        if self.unsent.is_empty() {
+            let unsent = std::mem::replace(&mut self.unsent, Reply::new(self.session.proto));
+            at_desk(|desk| desk.tools.take_back(unsent));
+        }
+        written
+    }
+
+    /// Writes replies that are not sent yet.
+    fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut unsent = std::mem::take(&mut self.unsent);
+        let written = self.poll_out(cx, &mut unsent);
+        self.unsent = unsent;
+        written
+    }
+
+    /// Writes as much as the socket takes.
+    #[inline]
+    fn poll_out(&mut self, cx: &mut Context<'_>, out: &mut Reply) -> Poll<bool> {
+        while !out.is_empty() {
+            let written = match out.single() {
                 Some(bytes) => Pin::new(&mut self.stream).poll_write(cx, bytes),
                 None => {
                     let mut slices = [IoSlice::new(&[]); 64];
-                    let filled = self.unsent.io_slices(&mut slices);
+                    let filled = out.io_slices(&mut slices);
                     Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..filled])
                 }
             };
             match written {
                 Poll::Ready(Ok(n)) if n > 0 => {
-                    self.unsent.advance(n);
+                    out.advance(n);
                     let client = &self.session.client;
                     let worker = self.engine.node.stats.worker(client.worker);
                     worker.net_out.add(n as u64);
@@ -528,25 +634,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 }
                 Poll::Ready(_) => return Poll::Ready(false),
                 Poll::Pending => {
-                    let over = self.output_over_limit(self.unsent.len());
+                    self.count_slow(true);
+                    let over = self.output_over_limit(out.len());
                     return if over { Poll::Ready(false) } else { Poll::Pending };
                 }
             }
         }
         self.session.client.out_bytes.store(0, Relaxed);
-        if self.unsent.memory_bytes() == 0 {
-            self.unsent.set_proto(self.session.proto);
-            return Poll::Ready(true);
-        }
-        // The buffer goes back to the worker, so that an idle connection has none.
-        REPLY.with(|reply| {
-            let mut reply = reply.borrow_mut();
-            std::mem::swap(&mut *reply, &mut self.unsent);
-            reply.clear();
-            reply.shrink(REPLY_KEEP_BYTES);
-        });
-        self.unsent = Reply::new(self.session.proto);
+        self.count_slow(false);
         Poll::Ready(true)
+    }
+
+    /// Counts the connection among those that wait for their socket, or no more.
+    #[inline]
+    fn count_slow(&mut self, is_slow: bool) {
+        if self.is_slow != is_slow {
+            self.is_slow = is_slow;
+            let slow = &self.engine.node.clients.slow;
+            if is_slow {
+                slow.fetch_add(1, Relaxed)
+            } else {
+                slow.fetch_sub(1, Relaxed)
+            };
+        }
     }
 
     /// Writes everything out before the connection closes.
@@ -651,7 +761,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     }
 
     /// Waits until the parked command is served, unblocked, out of time or killed.
-    async fn wait_parked(&mut self, parked: Parked) -> After {
+    async fn wait_parked(&mut self, parked: Box<Parked>) -> After {
         let after = loop {
             if self.take_served(&parked.sleep) {
                 break After::Next;
@@ -730,9 +840,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
 
     /// Reads without running anything, so that a closed connection is noticed.
     fn poll_keep_input(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
-        SCRATCH.with(|scratch| {
-            let scratch = &mut *scratch.borrow_mut();
-            let mut buffer = ReadBuf::new(scratch);
+        at_desk(|desk| {
+            let mut buffer = ReadBuf::new(&mut desk.scratch);
             loop {
                 match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
                     Ok(()) if !buffer.filled().is_empty() => {
@@ -782,6 +891,22 @@ impl Drop for Unfreeze {
     fn drop(&mut self) {
         drop(LATE.take());
     }
+}
+
+/// Runs one request; keeps it in `postponed` when it has to wait for the end of a pause.
+#[inline]
+fn run_words(
+    engine: &'static Engine,
+    session: &mut Session,
+    postponed: &mut Postponed,
+    argv: Argv<'_>,
+    out: &mut Reply,
+) -> Flow<()> {
+    let flow = run_guarded(engine, session, argv, out);
+    if let Flow::Postponed(_) = flow {
+        *postponed = Some(argv.all().iter().map(|word| word.to_vec()).collect());
+    }
+    flow
 }
 
 /// Runs a request; a panic in it closes the connection with an error and leaves no lock held.

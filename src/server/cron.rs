@@ -4,33 +4,59 @@ use super::migrate;
 use crate::client::{ClientType, Marks};
 use crate::engine::Engine;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
+use tokio::sync::Notify;
 
-/// How often a worker looks for due deadlines while any of its shards has one.
+/// How often a worker looks for due deadlines while a key in its shards has one.
 const SWEEP_EVERY: Duration = Duration::from_millis(5);
-/// How often it looks while there is none.
-const IDLE_EVERY: Duration = Duration::from_millis(100);
 
-/// Expires what is due in the shards of one worker, and closes connections that it keeps for nothing, for ever. A
-/// worker's shards are those whose number is its own
-/// modulo the number of workers, so each is swept by one worker.
-pub async fn sweep(engine: Arc<Engine>, worker: usize, workers: usize) {
-    let shards: Vec<usize> = (worker..engine.node.keyspace.shard_count()).step_by(workers).collect();
-    loop {
-        let mut volatile = false;
-        let mut more = false;
-        for &shard in &shards {
-            if engine.has_deadlines(shard) {
+/// The sweep of one worker's shards, and of connections that it keeps for nothing. It sleeps while no key in them has a
+/// deadline and no connection is kept, until a tick of the server finds one: a worker with nothing to do has no timer.
+pub struct Sweeper {
+    /// Those whose number is the worker's own modulo the number of workers, so that each is swept by one worker.
+    shards: Vec<usize>,
+    asleep: AtomicBool,
+    bell: Notify,
+}
+
+impl Sweeper {
+    /// The sweep of one of so many workers.
+    pub fn new(engine: &Engine, worker: usize, workers: usize) -> Sweeper {
+        let shards = (worker..engine.node.keyspace.shard_count()).step_by(workers).collect();
+        Sweeper { shards, asleep: AtomicBool::new(false), bell: Notify::new() }
+    }
+
+    fn volatile_shards(&self, engine: &Engine) -> impl Iterator<Item = usize> {
+        self.shards.iter().copied().filter(|shard| engine.has_deadlines(*shard))
+    }
+
+    /// Wakes it if there is something to sweep.
+    fn wake(&self, engine: &Engine) {
+        let keeps_sockets = engine.node.stats.migrate_sockets.load(Relaxed) > 0;
+        if self.asleep.load(Relaxed) && (keeps_sockets || self.volatile_shards(engine).next().is_some()) {
+            self.asleep.store(false, Relaxed);
+            self.bell.notify_one();
+        }
+    }
+
+    /// Expires what is due, for ever.
+    pub async fn run(&self, engine: &Engine) {
+        loop {
+            let (mut volatile, mut more) = (false, false);
+            for shard in self.volatile_shards(engine) {
                 volatile = true;
                 more |= engine.sweep(shard);
             }
-        }
-        migrate::close_unused(&engine.node.stats);
-        if more {
-            tokio::task::yield_now().await;
-        } else {
-            tokio::time::sleep(if volatile { SWEEP_EVERY } else { IDLE_EVERY }).await;
+            migrate::close_unused(&engine.node.stats);
+            if more {
+                tokio::task::yield_now().await;
+            } else if volatile {
+                tokio::time::sleep(SWEEP_EVERY).await;
+            } else {
+                self.asleep.store(true, Relaxed);
+                self.bell.notified().await;
+            }
         }
     }
 }
@@ -42,7 +68,7 @@ const TICK_EVERY: Duration = Duration::from_millis(100);
 const SLOW_EVERY: u64 = 5;
 
 /// The slow ticks of the whole server, for ever: idle clients are closed, rates are sampled.
-pub async fn tick(engine: Arc<Engine>) {
+pub async fn tick(engine: Arc<Engine>, sweepers: Arc<[Sweeper]>) {
     let mut ticks = tokio::time::interval(TICK_EVERY);
     for tick in 0_u64.. {
         ticks.tick().await;
@@ -52,6 +78,7 @@ pub async fn tick(engine: Arc<Engine>) {
         if node.cron_paused.load(Relaxed) {
             continue;
         }
+        sweepers.iter().for_each(|sweeper| sweeper.wake(&engine));
         close_idle(&engine);
         engine.follow_keys();
         engine.limit_tracking();
@@ -74,6 +101,9 @@ pub async fn tick(engine: Arc<Engine>) {
 
 /// Wakes the clients whose output waits, so that they look at their limits though nothing else happens.
 fn ring_slow(engine: &Engine) {
+    if engine.node.clients.slow.load(Relaxed) == 0 {
+        return;
+    }
     let slow = engine.node.clients.those(|client| client.out_bytes.load(Relaxed) > 0);
     slow.iter().for_each(|client| client.mailbox.ring());
 }

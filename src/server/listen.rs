@@ -1,7 +1,10 @@
 //! TCP and Unix listeners, and what is decided about a connection before its first byte.
+//!
+//! What every TCP connection is to have (no delay, keep-alive) is set on the listener: connections inherit it when they are
+//! accepted, which saves a system call for each of it.
 
 use crate::client::Peer;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -12,7 +15,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// The address is no address, or cannot be bound.
-pub fn bind(address: &str, port: u16, backlog: i32) -> io::Result<std::net::TcpListener> {
+pub fn bind(address: &str, port: u16, backlog: i32, keepalive_s: u64) -> io::Result<std::net::TcpListener> {
     let ip: IpAddr = match address {
         "*" => IpAddr::from([0, 0, 0, 0]),
         "::*" => IpAddr::from([0u16; 8]),
@@ -24,6 +27,8 @@ pub fn bind(address: &str, port: u16, backlog: i32) -> io::Result<std::net::TcpL
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
+    socket.set_tcp_nodelay(true)?;
+    keep_alive(SockRef::from(&socket), keepalive_s)?;
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
@@ -59,30 +64,30 @@ pub fn bind_unix(path: &Path, mode: u32, backlog: i32) -> io::Result<std::os::un
     Ok(socket.into())
 }
 
-/// Prepares an accepted TCP connection: no delay, keep-alive after so many idle seconds (0: none).
-pub fn prepare(stream: &std::net::TcpStream, keepalive_s: u64) -> io::Result<Peer> {
-    stream.set_nodelay(true)?;
-    if keepalive_s > 0 {
-        let probes = socket2::TcpKeepalive::new()
-            .with_time(Duration::from_secs(keepalive_s))
-            .with_interval(Duration::from_secs((keepalive_s / 3).max(1)))
-            .with_retries(3);
-        socket2::SockRef::from(stream).set_tcp_keepalive(&probes)?;
+/// Looks for a dead peer after so many idle seconds (0: never). A listener's setting is that of what it accepts from then
+/// on.
+pub fn keep_alive(socket: SockRef<'_>, seconds: u64) -> io::Result<()> {
+    if seconds == 0 {
+        return socket.set_keepalive(false);
     }
-    Ok(Peer {
-        addr: stream.peer_addr()?.to_string(),
-        laddr: stream.local_addr()?.to_string(),
-        fd: stream.as_raw_fd(),
-        unix: false,
-    })
+    let probes = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(seconds))
+        .with_interval(Duration::from_secs((seconds / 3).max(1)))
+        .with_retries(3);
+    socket.set_tcp_keepalive(&probes)
+}
+
+/// What is known of an accepted TCP connection.
+pub fn peer_of(stream: &std::net::TcpStream, peer: SocketAddr) -> io::Result<Peer> {
+    Ok(Peer { addr: peer.to_string(), laddr: stream.local_addr()?.to_string(), fd: stream.as_raw_fd(), unix: false })
 }
 
 /// Whether the peer may be refused by protected mode: it is neither local nor on a Unix socket.
-pub fn is_remote(stream: &std::net::TcpStream) -> bool {
-    stream.peer_addr().is_ok_and(|a| match a.ip() {
+pub fn is_remote(peer: SocketAddr) -> bool {
+    match peer.ip() {
         IpAddr::V4(ip) => !ip.is_loopback(),
         IpAddr::V6(ip) => !(ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback())),
-    })
+    }
 }
 
 /// What a remote client is told by protected mode.
@@ -90,3 +95,31 @@ pub const DENIED: &str = "-DENIED Redis is running in protected mode because pro
 
 /// What a client too many is told.
 pub const TOO_MANY: &str = "-ERR max number of clients reached\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing is set on an accepted connection itself, so this is what it has.
+    #[test]
+    fn connections_inherit_from_their_listener() {
+        let listener = bind("127.0.0.1", 0, 16, 300).expect("a free port");
+        let accept = || {
+            let _client = std::net::TcpStream::connect(listener.local_addr().expect("an address")).expect("a listener");
+            loop {
+                match listener.accept() {
+                    Ok((stream, _)) => return stream,
+                    Err(e) => assert_eq!(e.kind(), io::ErrorKind::WouldBlock),
+                }
+            }
+        };
+        let stream = accept();
+        assert!(stream.nodelay().expect("an option"));
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().expect("an option"));
+        assert_eq!(socket.tcp_keepalive_time().expect("an option"), Duration::from_secs(300));
+        assert_eq!(socket.tcp_keepalive_interval().expect("an option"), Duration::from_secs(100));
+        keep_alive(SockRef::from(&listener), 0).expect("an option");
+        assert!(!SockRef::from(&accept()).keepalive().expect("an option"));
+    }
+}

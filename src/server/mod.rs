@@ -1,6 +1,6 @@
 //! Run and graceful stop.
 //!
-//! The main thread accepts connections, waits for signals and ticks. Each of N workers is a thread with its own
+//! The main thread accepts connections (unless there is one worker, which does it itself), waits for signals and ticks. Each of N workers is a thread with its own
 //! current-thread runtime; a connection is handed to the worker with the fewest and lives there for life.
 
 pub mod accept;
@@ -9,6 +9,7 @@ pub mod banner;
 pub mod conn;
 pub mod control;
 pub mod cron;
+mod desk;
 pub mod listen;
 pub mod log;
 mod migrate;
@@ -26,10 +27,12 @@ use crate::engine::Engine;
 use crate::node::Node;
 use accept::{Handed, Listening, Worker};
 use conn::Conn;
+use cron::Sweeper;
 use settings::Settings;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use tokio::sync::{mpsc, watch};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Runs a server to its end.
 ///
@@ -59,16 +62,18 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
         return Err("Configured to not listen anywhere, exiting.".into());
     }
     let count = config.workers();
-    let mut threads = Vec::new();
-    let mut workers = Vec::new();
+    let sweepers: Arc<[Sweeper]> = (0..count).map(|index| Sweeper::new(&engine, index, count)).collect();
+    let (mut threads, mut workers, mut started) = (Vec::new(), Vec::new(), Vec::new());
     for index in 0..count {
         let (hand, handed) = mpsc::unbounded_channel();
         let load = Arc::new(AtomicUsize::new(0));
         workers.push(Worker { hand, load: load.clone() });
-        let (engine, stop, stopping) = (engine.clone(), stop.clone(), stopping.clone());
+        let (starting, start) = oneshot::channel();
+        started.push(start);
+        let (engine, stop, stopping, sweepers) = (engine.clone(), stop.clone(), stopping.clone(), sweepers.clone());
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
-            .spawn(move || run_worker(engine, index, count, handed, load, stop, stopping))
+            .spawn(move || run_worker(engine, index, starting, handed, load, stop, stopping, sweepers))
             .map_err(|e| format!("Can't start a worker: {e}"))?;
         threads.push(thread);
     }
@@ -79,15 +84,21 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
         tracing::info!("Ready to accept connections unix");
     }
     start::tell_ready(&config);
-    let mut listening = Listening::new(&engine, workers);
-    listening.accept_tcp(tcp);
+    // A worker that is the only one accepts by itself: it need not be woken by another thread. More of them are served by
+    // the main thread, whatever one of them is busy with.
+    let home = match &mut started[..] {
+        [only] => only.await.map_err(|_| "Can't start a worker")?,
+        _ => Handle::current(),
+    };
+    let mut listening = Listening::new(&engine, workers, home);
+    listening.accept_tcp(tcp)?;
     if let Some(listener) = unix {
-        listening.accept_unix(listener);
+        listening.accept_unix(listener)?;
     }
     engine.node.stats.startup_bytes.store(crate::base::alloc::used_memory() as u64, Relaxed);
     // Set once; nobody was here before.
     let _ = engine.node.settings.set(Box::new(Settings::new(&engine, listening)));
-    let cron = tokio::spawn(cron::tick(engine.clone()));
+    let cron = tokio::spawn(cron::tick(engine.clone(), sweepers));
     let mut stopping = stopping;
     tokio::select! {
         signal = signal::stop() => {
@@ -121,14 +132,16 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
 const POLLS_PER_LOOK: u32 = 256;
 
 /// One worker: its connections and the sweep of its shards.
+#[allow(clippy::too_many_arguments)]
 fn run_worker(
     engine: Arc<Engine>,
     index: usize,
-    count: usize,
+    starting: oneshot::Sender<Handle>,
     mut handed: mpsc::UnboundedReceiver<Handed>,
     load: Arc<AtomicUsize>,
     stop: Arc<watch::Sender<bool>>,
     mut stopping: watch::Receiver<bool>,
+    sweepers: Arc<[Sweeper]>,
 ) {
     let runtime =
         match tokio::runtime::Builder::new_current_thread().event_interval(POLLS_PER_LOOK).enable_all().build() {
@@ -139,8 +152,10 @@ fn run_worker(
                 return;
             }
         };
+    // Nobody listens to it unless this is the only worker.
+    let _ = starting.send(runtime.handle().clone());
     crate::base::alloc::settle_arena();
-    conn::warm_up();
+    desk::warm_up();
     // The process ends with its workers. A connection that holds a late script borrows from the engine across its awaits,
     // which only a borrow for ever allows; it also saves the workers a fight for one counter of references.
     let lasting: &'static Engine = Box::leak(Box::new(engine.clone()));
@@ -168,7 +183,7 @@ fn run_worker(
         let _ = stopping.wait_for(|s| *s).await;
     };
     runtime.block_on(async {
-        tokio::spawn(cron::sweep(engine.clone(), index, count));
+        tokio::spawn(async move { sweepers[index].run(lasting).await });
         tokio::select! {
             () = accept => {}
             () = stopped => {}

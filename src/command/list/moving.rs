@@ -271,7 +271,7 @@ fn move_or_wait(ctx: &mut Ctx<'_, '_>, request: &Move<'_>, log: &[&[u8]], deadli
         ctx.reply.null();
         return Ok(Outcome::Done);
     }
-    Ok(Outcome::Block(Block::on_keys(&[request.source], deadline_ms, Kind::List)))
+    Ok(wait_for(&[request.source], deadline_ms))
 }
 
 /// What LMPOP asks for.
@@ -373,5 +373,5 @@ fn pop_or_wait(ctx: &mut Ctx<'_, '_>, end: End) -> Result {
 }
 
 fn wait_for(keys: &[&[u8]], deadline_ms: Option<u64>) -> Outcome {
-    Outcome::Block(Block::on_keys(keys, deadline_ms, Kind::List))
+    Outcome::Block(Box::new(Block::on_keys(keys, deadline_ms, Kind::List)))
 }

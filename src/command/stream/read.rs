@@ -202,7 +202,7 @@ fn wait(ctx: &mut Ctx<'_, '_>, request: &Request<'_>, argv: Option<Vec<Vec<u8>>>
         return Outcome::Done;
     };
     let on_gone = request.group.is_some();
-    Outcome::Block(Block { argv, on_gone, ..Block::on_keys(request.keys, deadline_ms, Kind::Stream) })
+    Outcome::Block(Box::new(Block { argv, on_gone, ..Block::on_keys(request.keys, deadline_ms, Kind::Stream) }))
 }
 
 fn xread(ctx: &mut Ctx<'_, '_>) -> Result {

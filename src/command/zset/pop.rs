@@ -291,5 +291,5 @@ fn pop_or_wait(ctx: &mut Ctx<'_, '_>, end: End) -> Result {
 }
 
 fn wait_for(keys: &[&[u8]], deadline_ms: Option<u64>) -> Outcome {
-    Outcome::Block(Block::on_keys(keys, deadline_ms, Kind::ZSet))
+    Outcome::Block(Box::new(Block::on_keys(keys, deadline_ms, Kind::ZSet)))
 }

@@ -18,15 +18,16 @@ use parking_lot::RwLock;
 use smallvec::SmallVec;
 
 use super::cache::{Cache, Sha};
-use super::desk::{Ask, Desk, Job, Outcome, Tell, Word};
+use super::desk::{Ask, Desk, Job, Outcome, Tell};
 use super::error::{ReplyErrors, plain_line, push_error};
 use super::flags::{Flags, eval_shebang, library_shebang};
 use super::library::{Libraries, Library, RestorePolicy};
-use super::seat::Seat;
+use super::seat::{Seat, Visit};
 use super::{Caller, Limits, LogLevel, Tick, lua};
+use crate::resp::reply::Reply;
 
-/// Nested commands between looks at the clock.
-const TICK_CALLS: u32 = 64;
+/// The name of a script; a SHA1 without an allocation.
+pub type Name = SmallVec<[u8; 40]>;
 
 /// A script or function ready to run. Good until the host loads, evicts or flushes.
 #[derive(Clone, Debug)]
@@ -36,7 +37,7 @@ pub struct Script {
     /// What it declares.
     pub flags: Flags,
     /// Its SHA1, or the name of the function.
-    pub name: Vec<u8>,
+    pub name: Name,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,22 +53,20 @@ pub struct Call<'a> {
     pub keys: &'a [&'a [u8]],
     /// `ARGV`.
     pub argv: &'a [&'a [u8]],
-    /// Whether the client speaks RESP3.
-    pub resp3: bool,
 }
 
 /// How far a script got.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Progress {
     /// It ended; its reply has been appended to `out`.
-    Done(Reply),
+    Done(Ended),
     /// It used up its time for now; call [`Host::resume`].
     Yielded,
 }
 
 /// What the reply of an ended script means to statistics.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Reply {
+pub struct Ended {
     /// The errors inside the reply; any means the command failed.
     pub errors: ReplyErrors,
     /// The script was killed.
@@ -123,10 +122,7 @@ impl Board {
 #[derive(Debug)]
 struct Active {
     kind: Kind,
-    name: Vec<u8>,
-    /// What to tell the machine when it goes on.
-    pending: Tell,
-    calls: u32,
+    name: Name,
 }
 
 /// Everything about scripts of one server.
@@ -222,7 +218,7 @@ impl Host {
 
     fn script(&self, slot: u32) -> Script {
         let script = self.cache.get(slot);
-        Script { slot, kind: Kind::Eval, flags: script.flags, name: script.sha.to_vec() }
+        Script { slot, kind: Kind::Eval, flags: script.flags, name: Name::from_buf(script.sha) }
     }
 
     fn add_script(&mut self, body: &[u8], by_eval: bool) -> Result<u32, Vec<u8>> {
@@ -273,7 +269,7 @@ impl Host {
     /// The function of this name (FCALL).
     pub fn function(&self, name: &[u8]) -> Option<Script> {
         let function = self.libraries.function(name).filter(|_| self.functions.is_some())?;
-        Some(Script { slot: function.slot, kind: Kind::Function, flags: function.flags, name: function.name.clone() })
+        Some(Script { slot: function.slot, kind: Kind::Function, flags: function.flags, name: Name::from_slice(&function.name) })
     }
 
     /// Loads a library and returns its name (FUNCTION LOAD). `Err` is the text of the reply.
@@ -438,38 +434,35 @@ impl Host {
     // Running.
 
     /// Starts a script. Its reply is appended to `out` once it is done. A script still under way from before is ended.
-    pub fn start(&mut self, script: &Script, call: Call<'_>, caller: &mut dyn Caller, out: &mut Vec<u8>) -> Progress {
+    pub fn start(&mut self, script: &Script, call: Call<'_>, caller: &mut dyn Caller, out: &mut Reply) -> Progress {
         self.abort();
         let Some(seat) = self.seat(script.kind) else {
             return lost(out);
         };
-        let desk = seat.desk();
-        {
-            let mut words = desk.words.borrow_mut();
-            words.clear();
-            words.extend(call.keys.iter().chain(call.argv).map(|word| Word::from_slice(word)));
-        }
-        desk.client_resp3.set(call.resp3);
-        *desk.job.borrow_mut() = Some(Job::Run { slot: script.slot, keys: call.keys.len() });
-        self.active = Some(Active { kind: script.kind, name: script.name.clone(), pending: Tell::Go, calls: 0 });
-        self.resume(caller, out)
+        *seat.desk().job.borrow_mut() = Some(Job::Run { slot: script.slot });
+        self.active = Some(Active { kind: script.kind, name: script.name.clone() });
+        self.go_on(Visit { caller, keys: call.keys, argv: call.argv, out })
     }
 
     /// Lets a script that yielded go on.
-    pub fn resume(&mut self, caller: &mut dyn Caller, out: &mut Vec<u8>) -> Progress {
-        let Some(mut active) = self.active.take() else { return lost(out) };
-        let Some(seat) = self.seat(active.kind) else { return lost(out) };
-        if !drive(seat, &mut active, caller) {
+    pub fn resume(&mut self, caller: &mut dyn Caller, out: &mut Reply) -> Progress {
+        self.go_on(Visit { caller, keys: &[], argv: &[], out })
+    }
+
+    fn go_on(&mut self, mut visit: Visit<'_>) -> Progress {
+        let Some(active) = self.active.take() else { return lost(visit.out) };
+        let Some(seat) = self.seat(active.kind) else { return lost(visit.out) };
+        if seat.resume(Tell::Go, Some(&mut visit)) == Ask::Later {
             self.active = Some(active);
             return Progress::Yielded;
         }
-        let reply = finish(seat.desk(), &active, out);
+        let ended = finish(seat.desk(), &active, visit.out);
         let used = seat.desk().memory_used.get() as u64;
         match active.kind {
             Kind::Eval => self.board.vm_eval_bytes.store(used, Ordering::Relaxed),
             Kind::Function => self.board.vm_functions_bytes.store(used, Ordering::Relaxed),
         }
-        Progress::Done(reply)
+        Progress::Done(ended)
     }
 
     /// Ends a script under way without a reply: everything it asks is answered with a kill.
@@ -516,75 +509,19 @@ fn err(text: Vec<u8>) -> Vec<u8> {
 }
 
 /// The reply when the machine died under its script.
-fn lost(out: &mut Vec<u8>) -> Progress {
-    let mut reply = Reply::default();
-    push_error(out, &mut reply.errors, b"ERR the script engine was restarted", false);
-    Progress::Done(reply)
+fn lost(out: &mut Reply) -> Progress {
+    let mut ended = Ended::default();
+    push_error(out, &mut ended.errors, b"ERR the script engine was restarted", false);
+    Progress::Done(ended)
 }
 
-/// Answers what the machine asks until it is done (true) or should come back later (false).
-fn drive(seat: &mut Seat, active: &mut Active, caller: &mut dyn Caller) -> bool {
-    loop {
-        let ask = seat.resume(active.pending);
-        active.pending = Tell::Go;
-        let tick = match ask {
-            Ask::Idle => return true,
-            Ask::Tick => true,
-            ask => {
-                answer(seat.desk(), ask, caller);
-                active.calls = active.calls.wrapping_add(1);
-                ask == Ask::Call && active.calls.is_multiple_of(TICK_CALLS)
-            }
-        };
-        if tick {
-            seat.desk().tick_us.set(caller.monotonic_us());
-            match caller.tick() {
-                Tick::Continue => {}
-                Tick::Yield => return false,
-                Tick::Kill => active.pending = Tell::Kill,
-            }
-        }
-    }
-}
-
-fn answer(desk: &Desk, ask: Ask, caller: &mut dyn Caller) {
-    match ask {
-        Ask::Call => {
-            let mut reply = desk.reply.borrow_mut();
-            reply.clear();
-            let words = desk.words.borrow();
-            let args: SmallVec<[&[u8]; 16]> = words.iter().map(|word| word.as_slice()).collect();
-            caller.call(&args, desk.script_resp3.get(), &mut reply);
-        }
-        Ask::AclCheck => {
-            let words = desk.words.borrow();
-            let args: SmallVec<[&[u8]; 16]> = words.iter().map(|word| word.as_slice()).collect();
-            desk.allowed.set(caller.acl_check(&args));
-        }
-        Ask::Log => {
-            let level = match desk.number.get() {
-                0 => LogLevel::Debug,
-                1 => LogLevel::Verbose,
-                2 => LogLevel::Notice,
-                _ => LogLevel::Warning,
-            };
-            caller.log(level, &desk.line.borrow());
-        }
-        Ask::SetRepl => caller.set_repl(desk.number.get()),
-        Ask::Idle | Ask::Tick => {}
-    }
-}
-
-/// Appends the reply of an ended job to `out`.
-fn finish(desk: &Desk, active: &Active, out: &mut Vec<u8>) -> Reply {
-    let mut reply = Reply::default();
-    let name = String::from_utf8_lossy(&active.name);
+/// Says how a job ended; the reply of one that ended well is in `out` already.
+fn finish(desk: &Desk, active: &Active, out: &mut Reply) -> Ended {
+    let mut ended = Ended::default();
+    let name = || String::from_utf8_lossy(&active.name);
     match desk.outcome.take() {
-        Some(Outcome::Done) => {
-            out.extend_from_slice(&desk.reply.borrow());
-            reply.errors = desk.errors.take();
-        }
-        Some(Outcome::Failed(fatal)) => push_error(out, &mut reply.errors, &fatal.message(&name), fatal.counted),
+        Some(Outcome::Done) => ended.errors = desk.errors.take(),
+        Some(Outcome::Failed(fatal)) => push_error(out, &mut ended.errors, &fatal.message(&name()), fatal.counted),
         Some(Outcome::Killed(place)) => {
             let by = match active.kind {
                 Kind::Eval => "SCRIPT",
@@ -592,45 +529,59 @@ fn finish(desk: &Desk, active: &Active, out: &mut Vec<u8>) -> Reply {
             };
             let mut text = format!("ERR Script killed by user with {by} KILL.");
             if let Some((source, line)) = place {
-                text.push_str(&format!(" script: {name}, on {source}:{line}."));
+                text.push_str(&format!(" script: {}, on {source}:{line}.", name()));
             }
-            push_error(out, &mut reply.errors, text.as_bytes(), false);
-            reply.killed = true;
+            push_error(out, &mut ended.errors, text.as_bytes(), false);
+            ended.killed = true;
         }
-        Some(Outcome::BadSyntax(_)) | None => push_error(out, &mut reply.errors, b"ERR the script did not run", false),
+        Some(Outcome::BadSyntax(_)) | None => push_error(out, &mut ended.errors, b"ERR the script did not run", false),
     }
-    reply
+    ended
 }
 
 /// Runs a job that asks nothing.
 fn perform(seat: &mut Seat, job: Job) -> Outcome {
     *seat.desk().job.borrow_mut() = Some(job);
-    let mut tell = Tell::Go;
-    while seat.resume(tell) != Ask::Idle {
-        tell = Tell::Go;
-    }
+    while seat.resume(Tell::Go, None) != Ask::Idle {}
     seat.desk().outcome.take().unwrap_or(Outcome::Done)
 }
 
 /// Runs the body of a library, which may log and take `limit_us`, no more.
 fn load(seat: &mut Seat, job: Job, limit_us: u64, caller: &mut dyn Caller) -> Outcome {
     *seat.desk().job.borrow_mut() = Some(job);
-    let begun = caller.monotonic_us();
-    let mut tell = Tell::Go;
-    loop {
-        tell = match seat.resume(tell) {
-            Ask::Idle => return seat.desk().outcome.take().unwrap_or(Outcome::Done),
-            Ask::Tick => {
-                let now = caller.monotonic_us();
-                seat.desk().tick_us.set(now);
-                if now.saturating_sub(begun) > limit_us { Tell::Kill } else { Tell::Go }
-            }
-            Ask::Log => {
-                answer(seat.desk(), Ask::Log, caller);
-                Tell::Go
-            }
-            // Nothing else is within reach of a body; whatever asks dies.
-            Ask::Call | Ask::AclCheck | Ask::SetRepl => Tell::Kill,
-        };
+    let until_us = caller.monotonic_us().saturating_add(limit_us);
+    let (mut body, mut out) = (LibraryBody { caller, until_us }, Reply::default());
+    let mut visit = Visit { caller: &mut body, keys: &[], argv: &[], out: &mut out };
+    while seat.resume(Tell::Go, Some(&mut visit)) != Ask::Idle {}
+    seat.desk().outcome.take().unwrap_or(Outcome::Done)
+}
+
+/// What the body of a library may ask: to log, for as long as it has time.
+struct LibraryBody<'a> {
+    caller: &'a mut dyn Caller,
+    until_us: u64,
+}
+
+impl Caller for LibraryBody<'_> {
+    fn call(&mut self, _: &[&[u8]], _: bool) -> &[u8] {
+        b"-ERR Commands cannot be called while a library is loaded\r\n"
+    }
+
+    fn acl_check(&mut self, _: &[&[u8]]) -> Option<bool> {
+        None
+    }
+
+    fn log(&mut self, level: LogLevel, text: &[u8]) {
+        self.caller.log(level, text);
+    }
+
+    fn set_repl(&mut self, _: u8) {}
+
+    fn tick(&mut self) -> Tick {
+        if self.caller.monotonic_us() > self.until_us { Tick::Kill } else { Tick::Continue }
+    }
+
+    fn monotonic_us(&mut self) -> u64 {
+        self.caller.monotonic_us()
     }
 }

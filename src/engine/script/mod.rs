@@ -18,9 +18,9 @@ use crate::command::error::Error;
 use crate::command::{Known, ScriptBy, ScriptCall};
 use crate::keyspace::Txn;
 use crate::node::stage::Kind;
-use crate::resp::reply::{Proto, Reply};
+use crate::resp::reply::Reply;
 use crate::script::host::{Call, Script};
-use crate::script::{Host, Progress};
+use crate::script::{Ended, Host, Progress};
 use frozen::{Frozen, Then};
 use nested::Nested;
 pub(super) use nested::Run;
@@ -95,13 +95,10 @@ impl Engine {
         let kind = if call.by == ScriptBy::Function { Kind::Function } else { Kind::Script };
         let mut run = Run::new(session, rules, kind, &self.node.clock);
         session.client.marks.set(Marks::LUA, true);
-        let mut out = std::mem::take(&mut run.out);
-        let call = Call { keys, argv: args, resp3: session.proto == Proto::Resp3 };
+        let call = Call { keys, argv: args };
         let mut nested = Nested { engine: self, txn: hands.txn, unit: hands.unit, run: &mut run };
-        let progress = hands.host.start(&script, call, &mut nested, &mut out);
-        run.out = out;
-        match progress {
-            Progress::Done(ended) => Step::Ended(self.end_script(hands.txn, session, &run, &ended, reply)),
+        match hands.host.start(&script, call, &mut nested, reply) {
+            Progress::Done(ended) => Step::Ended(self.end_script(hands.txn, session, &ended)),
             Progress::Yielded => {
                 run.name = script.name;
                 Step::Late(Box::new(run))
@@ -118,28 +115,17 @@ impl Engine {
         reply: &mut Reply,
     ) -> Step {
         run.begin_slice(&self.node.clock);
-        let mut out = std::mem::take(&mut run.out);
         let mut nested = Nested { engine: self, txn: hands.txn, unit: hands.unit, run: &mut run };
-        let progress = hands.host.resume(&mut nested, &mut out);
-        run.out = out;
-        match progress {
-            Progress::Done(ended) => Step::Ended(self.end_script(hands.txn, session, &run, &ended, reply)),
+        match hands.host.resume(&mut nested, reply) {
+            Progress::Done(ended) => Step::Ended(self.end_script(hands.txn, session, &ended)),
             Progress::Yielded => Step::Late(run),
         }
     }
 
-    fn end_script(
-        &self,
-        txn: &mut Txn<'_>,
-        session: &mut Session,
-        run: &Run,
-        ended: &crate::script::Reply,
-        reply: &mut Reply,
-    ) -> bool {
+    fn end_script(&self, txn: &mut Txn<'_>, session: &mut Session, ended: &Ended) -> bool {
         session.client.marks.set(Marks::LUA, false);
         session.select(session.db);
         txn.select(session.db);
-        reply.raw(&run.out);
         for error in ended.errors.iter().filter(|error| !error.counted) {
             self.node.count_error(session.client.worker, &error.text);
         }

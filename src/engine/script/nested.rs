@@ -14,6 +14,7 @@ use crate::engine::commit::Unit;
 use crate::keyspace::Txn;
 use crate::node::stage::Kind;
 use crate::resp::reply::{Proto, Reply};
+use crate::script::host::Name;
 use crate::script::{Caller, LogLevel, Tick};
 use crate::spec::{Flags, Keys};
 use std::sync::atomic::Ordering::Relaxed;
@@ -27,11 +28,9 @@ pub(in crate::engine) struct Run {
     /// What it is to SCRIPT KILL and FUNCTION KILL.
     pub kind: Kind,
     /// Name of the function, or SHA1; known once it is late.
-    pub name: Vec<u8>,
+    pub name: Name,
     /// When it began, in monotonic nanoseconds.
     pub started_ns: u64,
-    /// Its reply.
-    pub out: Vec<u8>,
     /// A command that writes has run.
     pub wrote: bool,
     slice_ends_ns: u64,
@@ -56,9 +55,8 @@ impl Run {
         let started_ns = clock.monotonic_ns();
         Run {
             kind,
-            name: Vec::new(),
+            name: Name::new(),
             started_ns,
-            out: Vec::new(),
             wrote: false,
             slice_ends_ns: started_ns + SLICE_NS,
             is_late: false,
@@ -151,7 +149,7 @@ impl<'k> Nested<'_, 'k> {
 }
 
 impl Caller for Nested<'_, '_> {
-    fn call(&mut self, args: &[&[u8]], resp3: bool, out: &mut Vec<u8>) {
+    fn call(&mut self, args: &[&[u8]], resp3: bool) -> &[u8] {
         self.run.reply.clear();
         let proto = if resp3 { Proto::Resp3 } else { Proto::Resp2 };
         self.run.reply.set_proto(proto);
@@ -169,7 +167,7 @@ impl Caller for Nested<'_, '_> {
                 self.engine.error(&self.run.guest, &error, &mut self.run.reply);
             }
         }
-        self.run.reply.parts().for_each(|part| out.extend_from_slice(part));
+        self.run.reply.one_piece()
     }
 
     fn acl_check(&mut self, args: &[&[u8]]) -> Option<bool> {

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use smallvec::SmallVec;
 
 use super::cache::{Cache, Sha};
 use super::desk::{Ask, Desk, Job, Outcome, Tell};
@@ -26,24 +25,33 @@ use super::seat::{Seat, Visit};
 use super::{Caller, Limits, LogLevel, Tick, lua};
 use crate::resp::reply::Reply;
 
-/// The name of a script; a SHA1 without an allocation.
-pub type Name = SmallVec<[u8; 40]>;
+/// What a script is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// A script of EVAL, by its SHA1.
+    Sha(Sha),
+    /// A function, by its name.
+    Function(Vec<u8>),
+}
+
+impl Name {
+    /// The SHA1 in digits, or the name of the function.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Name::Sha(digits) => digits,
+            Name::Function(name) => name,
+        }
+    }
+}
 
 /// A script or function ready to run. Good until the host loads, evicts or flushes.
 #[derive(Clone, Debug)]
 pub struct Script {
     slot: u32,
-    kind: Kind,
     /// What it declares.
     pub flags: Flags,
-    /// Its SHA1, or the name of the function.
+    /// What it is called.
     pub name: Name,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Eval,
-    Function,
 }
 
 /// What a script is called with.
@@ -118,13 +126,6 @@ impl Board {
     }
 }
 
-/// The script or function under way.
-#[derive(Debug)]
-struct Active {
-    kind: Kind,
-    name: Name,
-}
-
 /// Everything about scripts of one server.
 pub struct Host {
     limits: Limits,
@@ -136,7 +137,8 @@ pub struct Host {
     functions: Option<Seat>,
     /// The first slot no function has taken.
     next_slot: u32,
-    active: Option<Active>,
+    /// The script or function under way.
+    active: Option<Name>,
     board: Arc<Board>,
 }
 
@@ -160,6 +162,11 @@ impl Host {
     /// What others may know.
     pub fn board(&self) -> Arc<Board> {
         Arc::clone(&self.board)
+    }
+
+    /// What the script under way is called.
+    pub fn active(&self) -> Option<&Name> {
+        self.active.as_ref()
     }
 
     /// Whether a script is under way.
@@ -218,7 +225,7 @@ impl Host {
 
     fn script(&self, slot: u32) -> Script {
         let script = self.cache.get(slot);
-        Script { slot, kind: Kind::Eval, flags: script.flags, name: Name::from_buf(script.sha) }
+        Script { slot, flags: script.flags, name: Name::Sha(script.sha) }
     }
 
     fn add_script(&mut self, body: &[u8], by_eval: bool) -> Result<u32, Vec<u8>> {
@@ -269,7 +276,7 @@ impl Host {
     /// The function of this name (FCALL).
     pub fn function(&self, name: &[u8]) -> Option<Script> {
         let function = self.libraries.function(name).filter(|_| self.functions.is_some())?;
-        Some(Script { slot: function.slot, kind: Kind::Function, flags: function.flags, name: Name::from_slice(&function.name) })
+        Some(Script { slot: function.slot, flags: function.flags, name: Name::Function(function.name.clone()) })
     }
 
     /// Loads a library and returns its name (FUNCTION LOAD). `Err` is the text of the reply.
@@ -434,13 +441,13 @@ impl Host {
     // Running.
 
     /// Starts a script. Its reply is appended to `out` once it is done. A script still under way from before is ended.
-    pub fn start(&mut self, script: &Script, call: Call<'_>, caller: &mut dyn Caller, out: &mut Reply) -> Progress {
+    pub fn start(&mut self, script: Script, call: Call<'_>, caller: &mut dyn Caller, out: &mut Reply) -> Progress {
         self.abort();
-        let Some(seat) = self.seat(script.kind) else {
+        let Some(seat) = self.seat(&script.name) else {
             return lost(out);
         };
         *seat.desk().job.borrow_mut() = Some(Job::Run { slot: script.slot });
-        self.active = Some(Active { kind: script.kind, name: script.name.clone() });
+        self.active = Some(script.name);
         self.go_on(Visit { caller, keys: call.keys, argv: call.argv, out })
     }
 
@@ -451,16 +458,16 @@ impl Host {
 
     fn go_on(&mut self, mut visit: Visit<'_>) -> Progress {
         let Some(active) = self.active.take() else { return lost(visit.out) };
-        let Some(seat) = self.seat(active.kind) else { return lost(visit.out) };
+        let Some(seat) = self.seat(&active) else { return lost(visit.out) };
         if seat.resume(Tell::Go, Some(&mut visit)) == Ask::Later {
             self.active = Some(active);
             return Progress::Yielded;
         }
         let ended = finish(seat.desk(), &active, visit.out);
         let used = seat.desk().memory_used.get() as u64;
-        match active.kind {
-            Kind::Eval => self.board.vm_eval_bytes.store(used, Ordering::Relaxed),
-            Kind::Function => self.board.vm_functions_bytes.store(used, Ordering::Relaxed),
+        match active {
+            Name::Sha(_) => self.board.vm_eval_bytes.store(used, Ordering::Relaxed),
+            Name::Function(_) => self.board.vm_functions_bytes.store(used, Ordering::Relaxed),
         }
         Progress::Done(ended)
     }
@@ -468,16 +475,16 @@ impl Host {
     /// Ends a script under way without a reply: everything it asks is answered with a kill.
     pub fn abort(&mut self) {
         if let Some(active) = self.active.take()
-            && let Some(seat) = self.seat(active.kind)
+            && let Some(seat) = self.seat(&active)
         {
             seat.abort();
         }
     }
 
-    fn seat(&mut self, kind: Kind) -> Option<&mut Seat> {
-        let seat = match kind {
-            Kind::Eval => self.eval.as_mut(),
-            Kind::Function => self.functions.as_mut(),
+    fn seat(&mut self, name: &Name) -> Option<&mut Seat> {
+        let seat = match name {
+            Name::Sha(_) => self.eval.as_mut(),
+            Name::Function(_) => self.functions.as_mut(),
         };
         seat.filter(|seat| seat.alive())
     }
@@ -516,16 +523,16 @@ fn lost(out: &mut Reply) -> Progress {
 }
 
 /// Says how a job ended; the reply of one that ended well is in `out` already.
-fn finish(desk: &Desk, active: &Active, out: &mut Reply) -> Ended {
+fn finish(desk: &Desk, active: &Name, out: &mut Reply) -> Ended {
     let mut ended = Ended::default();
-    let name = || String::from_utf8_lossy(&active.name);
+    let name = || String::from_utf8_lossy(active.as_bytes());
     match desk.outcome.take() {
         Some(Outcome::Done) => ended.errors = desk.errors.take(),
         Some(Outcome::Failed(fatal)) => push_error(out, &mut ended.errors, &fatal.message(&name()), fatal.counted),
         Some(Outcome::Killed(place)) => {
-            let by = match active.kind {
-                Kind::Eval => "SCRIPT",
-                Kind::Function => "FUNCTION",
+            let by = match active {
+                Name::Sha(_) => "SCRIPT",
+                Name::Function(_) => "FUNCTION",
             };
             let mut text = format!("ERR Script killed by user with {by} KILL.");
             if let Some((source, line)) = place {

@@ -9,7 +9,7 @@
 //! # Memory
 //! Lua's allocator refuses to grow beyond [`Desk::memory_limit`] while Lua code runs; natives work with the limit off
 //! (see [`super::params::NoLimit`]). A job that leaves much garbage is followed by a full collection, so memory comes
-//! back at once; else one small step every [`STEP_EVERY`] jobs, as Redis does.
+//! back at once. Else the collector's own pace will do, but for compiling: every [`STEP_EVERY`] scripts a step of its.
 
 use std::cell::Cell;
 use std::panic::resume_unwind;
@@ -37,11 +37,11 @@ const TICK_MAX: u32 = 100_000;
 const TICK_SOON_US: u64 = 200;
 const TICK_LATE_US: u64 = 2_000;
 
-/// Jobs between steps of the collector.
+/// Scripts compiled between steps of the collector.
 const STEP_EVERY: u32 = 50;
 
-/// How much bigger those steps are after compiling.
-const COMPILED_STEPS: u32 = 8;
+/// How big those steps are.
+const STEP_KBYTES: i32 = 400;
 
 /// Garbage beyond this, and beyond as much as is live, is collected at once.
 const GARBAGE_BYTES: usize = 4 << 20;
@@ -68,7 +68,8 @@ struct Machine<'a> {
     load: Function,
     slots: Table,
     run: Entry,
-    jobs: Cell<u32>,
+    /// Scripts and libraries so far.
+    compiled: Cell<u32>,
     /// Instructions between ticks.
     distance: Rc<Cell<u32>>,
     /// Bytes in use after the last full collection.
@@ -82,8 +83,8 @@ struct Entry {
     handler: Kept,
     /// Scripts and functions by slot.
     slots: Kept,
-    /// The globals of scripts, where KEYS and ARGV are; functions have them as arguments.
-    globals: Option<Kept>,
+    /// The globals of scripts, with the names of KEYS and ARGV there; functions have them as arguments.
+    globals: Option<[Kept; 3]>,
 }
 
 impl Entry {
@@ -96,7 +97,12 @@ impl Entry {
             stack: unsafe { Stack::of(lua)? },
             handler: Stack::keep(lua, handler)?,
             slots: Stack::keep(lua, slots)?,
-            globals: globals.map(|globals| Stack::keep(lua, globals)).transpose()?,
+            globals: match globals {
+                Some(globals) => {
+                    Some([Stack::keep(lua, globals)?, Stack::keep(lua, "KEYS")?, Stack::keep(lua, "ARGV")?])
+                }
+                None => None,
+            },
         })
     }
 
@@ -106,14 +112,14 @@ impl Entry {
         stack.push_kept(self.handler);
         stack.push_kept(self.slots);
         stack.push_item(slot as usize);
-        let Some(globals) = self.globals else {
+        let Some([globals, keys_name, argv_name]) = self.globals else {
             stack.push_texts(keys);
             stack.push_texts(argv);
             return 2;
         };
         stack.push_kept(globals);
-        for (name, texts) in [("KEYS", keys), ("ARGV", argv)] {
-            stack.push_text(name.as_bytes());
+        for (name, texts) in [(keys_name, keys), (argv_name, argv)] {
+            stack.push_kept(name);
             stack.push_texts(texts);
             stack.set_pair();
         }
@@ -156,13 +162,13 @@ impl<'a> Machine<'a> {
         let run = Entry::new(lua, &slots, handler, globals)?;
         let (compile, load) = (entries.raw_get("compile")?, entries.raw_get("load")?);
         let live = Cell::new(lua.used_memory());
-        Ok(Machine { lua, desk, compile, load, slots, run, jobs: Cell::new(0), distance, live })
+        desk.memory_used.set(live.get());
+        Ok(Machine { lua, desk, compile, load, slots, run, compiled: Cell::new(0), distance, live })
     }
 
     fn serve(&self, switch: &Switch) {
         let desk = self.desk;
         loop {
-            desk.memory_used.set(self.lua.used_memory());
             match switch.ask(Ask::Idle) {
                 Tell::Go => {}
                 Tell::Kill => continue,
@@ -254,22 +260,25 @@ impl<'a> Machine<'a> {
     }
 
     /// Compiling leaves more garbage than running, and what stays of it grows with every script: it pays its share.
-    fn collect(&self, compiled: bool) {
+    fn collect(&self, compiles: bool) {
         let used = self.lua.used_memory();
+        self.desk.memory_used.set(used);
         let live = self.live.get();
         if used > live + live.max(GARBAGE_BYTES) {
             // Twice: what finalizers held goes in the second round.
             let done = self.lua.gc_collect().and_then(|()| self.lua.gc_collect());
             debug_assert!(done.is_ok(), "no finalizer of ours fails");
             self.live.set(self.lua.used_memory());
+            self.desk.memory_used.set(self.live.get());
             return;
         }
-        let jobs = self.jobs.get().wrapping_add(1);
-        self.jobs.set(jobs);
-        if jobs.is_multiple_of(STEP_EVERY) {
-            let step = if compiled { COMPILED_STEPS * STEP_EVERY } else { STEP_EVERY };
-            let done = self.lua.gc_step_kbytes(step as i32);
-            debug_assert!(done.is_ok(), "no finalizer of ours fails");
+        if compiles {
+            let compiled = self.compiled.get().wrapping_add(1);
+            self.compiled.set(compiled);
+            if compiled.is_multiple_of(STEP_EVERY) {
+                let done = self.lua.gc_step_kbytes(STEP_KBYTES);
+                debug_assert!(done.is_ok(), "no finalizer of ours fails");
+            }
         }
     }
 }

@@ -87,7 +87,8 @@ impl Stack {
 
     /// Takes off so many values.
     pub fn pop(self, count: usize) {
-        self.cut(self.height() - count);
+        // SAFETY: see `new`.
+        unsafe { ffi::lua_settop(self.0, -(count as c_int) - 1) }
     }
 
     /// The value at a place, also counted from the bottom, where 1 is a native's first argument.

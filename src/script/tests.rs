@@ -94,7 +94,7 @@ fn run(host: &mut Host, fake: &mut Fake, body: &str, keys: &[&[u8]], argv: &[&[u
         Ok(script) => script,
         Err(text) => return (format!("-{}\r\n", String::from_utf8_lossy(&text)), Ended::default()),
     };
-    let mut progress = host.start(&script, Call { keys, argv }, fake, &mut out);
+    let mut progress = host.start(script, Call { keys, argv }, fake, &mut out);
     loop {
         match progress {
             Progress::Done(ended) => return (String::from_utf8_lossy(&out.take()).into_owned(), ended),
@@ -108,7 +108,7 @@ fn check(cases: &[(&str, &str)]) {
     let (mut host, mut fake) = (host(), Fake::default());
     for (body, want) in cases {
         let (got, _) = run(&mut host, &mut fake, body, &[], &[], false);
-        let sha = host.script_by_body(body.as_bytes()).map_or(String::new(), |s| String::from_utf8(s.name.to_vec()).unwrap());
+        let sha = host.script_by_body(body.as_bytes()).map_or(String::new(), |s| String::from_utf8_lossy(s.name.as_bytes()).into_owned());
         let want = want.replace('%', &format!(" script: {sha}, on @user_script:1."));
         assert_eq!(got.trim_end_matches("\r\n"), want.replace('|', "\r\n"), "{body}");
     }
@@ -481,7 +481,7 @@ fn a_script_that_yields_goes_on_where_it_was() {
     let script = host.script_by_body(b"local n = 0 for i = 1, 100000 do n = n + i end return n").unwrap();
     let mut out = Reply::default();
     let call = Call { keys: &[], argv: &[] };
-    assert_eq!(host.start(&script, call, &mut fake, &mut out), Progress::Yielded);
+    assert_eq!(host.start(script, call, &mut fake, &mut out), Progress::Yielded);
     assert!(host.running() && out.is_empty());
     while host.resume(&mut fake, &mut out) == Progress::Yielded {}
     assert_eq!(out.take(), b":5000050000\r\n");
@@ -494,11 +494,11 @@ fn a_script_left_behind_is_ended_by_the_next_and_by_drop() {
     let endless = host.script_by_body(b"while true do end").unwrap();
     let mut out = Reply::default();
     let call = Call { keys: &[], argv: &[] };
-    assert_eq!(host.start(&endless, call, &mut fake, &mut out), Progress::Yielded);
+    assert_eq!(host.start(endless.clone(), call, &mut fake, &mut out), Progress::Yielded);
     fake.yield_every = 0;
     assert_eq!(run(&mut host, &mut fake, "return 1", &[], &[], false).0, ":1\r\n");
     fake.yield_every = 1;
-    assert_eq!(host.start(&endless, call, &mut fake, &mut out), Progress::Yielded);
+    assert_eq!(host.start(endless.clone(), call, &mut fake, &mut out), Progress::Yielded);
     drop(host);
 }
 
@@ -568,7 +568,7 @@ fn fcall(host: &mut Host, name: &str, keys: &[&[u8]], argv: &[&[u8]]) -> String 
     let (mut fake, mut out) = (Fake::default(), Reply::default());
     let Some(function) = host.function(name.as_bytes()) else { return "no function".to_owned() };
     let call = Call { keys, argv };
-    assert!(matches!(host.start(&function, call, &mut fake, &mut out), Progress::Done(_)));
+    assert!(matches!(host.start(function, call, &mut fake, &mut out), Progress::Done(_)));
     String::from_utf8(out.take()).unwrap()
 }
 

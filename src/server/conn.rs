@@ -464,11 +464,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         if batch.len() < 2 {
             return SmallVec::new();
         }
-        let first = |request| self.parser.args(request, input).try_get(1).map(key_hash);
+        let at = engine.first_key_at(&self.session);
+        let first = |request| self.parser.args(request, input).try_get(at).map(key_hash);
         let hashes: SmallVec<[Option<u64>; BATCH_MAX]> = batch.iter().map(first).collect();
         let collections = engine.is_on_collections(&self.session);
         engine.prefetch(self.session.db, hashes.iter().copied().flatten().collect(), collections);
-        hashes
+        if at == 1 { hashes } else { SmallVec::new() }
     }
 
     fn run_one(

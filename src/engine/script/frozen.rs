@@ -68,7 +68,7 @@ impl<'e> Frozen<'e> {
         let threshold_ms = node.config.busy_reply_threshold.get();
         let act = || Act {
             kind: run.kind,
-            name: run.name.to_vec(),
+            name: run.name.clone(),
             argv: self.then.argv(),
             started_ms: run.started_ns / 1_000_000,
             busy_at_ms: (threshold_ms > 0).then(|| node.clock.now_ms().saturating_add_signed(threshold_ms)),

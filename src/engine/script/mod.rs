@@ -93,14 +93,19 @@ impl Engine {
         };
         let (keys, args) = argv.rest(3).split_at(keys);
         let kind = if call.by == ScriptBy::Function { Kind::Function } else { Kind::Script };
-        let mut run = Run::new(session, rules, kind, &self.node.clock);
+        let mut run = Run::new(session, rules, kind);
         session.client.marks.set(Marks::LUA, true);
-        let call = Call { keys, argv: args };
-        let mut nested = Nested { engine: self, txn: hands.txn, unit: hands.unit, run: &mut run };
-        match hands.host.start(&script, call, &mut nested, reply) {
-            Progress::Done(ended) => Step::Ended(self.end_script(hands.txn, session, &ended)),
+        run.begin_slice(session, &self.node.clock);
+        let mut nested = Nested { engine: self, txn: hands.txn, unit: hands.unit, session, run: &mut run };
+        let progress = hands.host.start(script, Call { keys, argv: args }, &mut nested, reply);
+        run.end_slice(session);
+        match progress {
+            Progress::Done(ended) => {
+                run.end();
+                Step::Ended(self.end_script(hands.txn, session, &ended))
+            }
             Progress::Yielded => {
-                run.name = script.name;
+                run.name = hands.host.active().map_or_else(Vec::new, |name| name.as_bytes().to_vec());
                 Step::Late(Box::new(run))
             }
         }
@@ -114,9 +119,11 @@ impl Engine {
         mut run: Box<Run>,
         reply: &mut Reply,
     ) -> Step {
-        run.begin_slice(&self.node.clock);
-        let mut nested = Nested { engine: self, txn: hands.txn, unit: hands.unit, run: &mut run };
-        match hands.host.resume(&mut nested, reply) {
+        run.begin_slice(session, &self.node.clock);
+        let mut nested = Nested { engine: self, txn: hands.txn, unit: hands.unit, session, run: &mut run };
+        let progress = hands.host.resume(&mut nested, reply);
+        run.end_slice(session);
+        match progress {
             Progress::Done(ended) => Step::Ended(self.end_script(hands.txn, session, &ended)),
             Progress::Yielded => Step::Late(run),
         }

@@ -8,11 +8,13 @@
 //! cargo bench --bench load -- idle [--connections 10000]       bytes per idle connection, CPU of an idle server
 //! cargo bench --bench load -- growth [--keys 5000000]          latency while the table grows
 //! cargo bench --bench load -- expiry [--keys 1000000]          how late expired keys go, and what that costs
+//! cargo bench --bench load -- beside [--connections 8]         latency of GET while a client runs scripts
 //! ```
 //! The measure is the CPU time of the server's threads (from `/proc/PID/task/*/schedstat`) divided by operations: on a
 //! shared machine wall time is noise. Figures are medians of rounds that alternate between the servers. The floor is a
 //! bare tokio server with a task per connection that answers with as many bytes ([`echo`]).
 
+mod beside;
 mod cpu;
 mod echo;
 mod expiry;
@@ -88,7 +90,10 @@ fn main() {
         "idle" => memory::idle(&options),
         "growth" => growth::run(&options),
         "expiry" => expiry::run(&options),
+        "beside" => beside::run(&options),
         "echo" => echo::serve(&options),
-        _ => println!("modes: cpu, memory, idle, growth, expiry; the head of benches/load/main.rs says what they take"),
+        _ => println!(
+            "modes: cpu, memory, idle, growth, expiry, beside; the head of benches/load/main.rs says what they take"
+        ),
     }
 }

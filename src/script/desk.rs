@@ -3,10 +3,10 @@
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 
-use super::{Caller, Tick};
 use super::error::{Fatal, Raised, ReplyErrors};
 use super::library::Registered;
 use super::seat::{Door, Switch};
+use super::{Caller, Tick};
 
 /// Nested commands between looks at the clock.
 const TICK_CALLS: u32 = 64;

@@ -108,7 +108,9 @@ fn check(cases: &[(&str, &str)]) {
     let (mut host, mut fake) = (host(), Fake::default());
     for (body, want) in cases {
         let (got, _) = run(&mut host, &mut fake, body, &[], &[], false);
-        let sha = host.script_by_body(body.as_bytes()).map_or(String::new(), |s| String::from_utf8_lossy(s.name.as_bytes()).into_owned());
+        let sha = host
+            .script_by_body(body.as_bytes())
+            .map_or(String::new(), |s| String::from_utf8_lossy(s.name.as_bytes()).into_owned());
         let want = want.replace('%', &format!(" script: {sha}, on @user_script:1."));
         assert_eq!(got.trim_end_matches("\r\n"), want.replace('|', "\r\n"), "{body}");
     }

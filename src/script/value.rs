@@ -290,7 +290,11 @@ impl Writer<'_> {
             stack.pop(1);
             count += 1;
         }
-        if with_values { self.out.map(count) } else { self.out.set(count) }
+        if with_values {
+            self.out.map(count)
+        } else {
+            self.out.set(count)
+        }
         stack.push_nil();
         while stack.next() {
             stack.push_copy(-2);

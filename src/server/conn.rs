@@ -387,7 +387,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         };
         client.query[0].store(held + used as u64, Relaxed);
         client.query[1].store((room - used) as u64, Relaxed);
-        let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
+        let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes());
         let over = (bytes + queued) as i64 > self.engine.node.config.client_query_buffer_limit.get();
         if over {
             self.engine.node.stats.query_disconnections.fetch_add(1, Relaxed);

@@ -176,8 +176,7 @@ impl<'k> Nested<'_, 'k> {
         let mut unlogged = Unit::default();
         let unit = if run.logged { &mut *self.unit } else { &mut unlogged };
         let argv = Argv::new(args);
-        let (outcome, failed) =
-            engine.call(self.txn, None, session, known, argv, &mut run.reply, Origin::Script, unit);
+        let (outcome, failed) = engine.call(self.txn, None, session, known, argv, &mut run.reply, Origin::Script, unit);
         if let Outcome::Sleep(ms) = outcome {
             // DEBUG SLEEP: the point of it is that everybody waits.
             std::thread::sleep(Duration::from_millis(ms));

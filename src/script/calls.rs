@@ -26,6 +26,13 @@ pub(super) struct Ground<'m> {
     pub desk: &'m Desk,
 }
 
+impl Ground<'_> {
+    /// Whether so many bytes may be added: Lua itself does not look while a native runs.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.lua.used_memory().saturating_add(bytes) <= self.desk.memory_limit
+    }
+}
+
 /// What a native leaves on top of the stack.
 enum Left {
     /// Its result.
@@ -35,7 +42,7 @@ enum Left {
 }
 
 /// One of the natives. Its arguments are all that is on the stack.
-type Body = fn(&Desk, Stack) -> Result<Left, Dying>;
+type Body = fn(&Ground<'_>, Stack) -> Result<Left, Dying>;
 
 /// A native by its body. The ground must live as long as scripts run.
 macro_rules! native {
@@ -101,22 +108,23 @@ unsafe fn enter(state: *mut lua_State, body: Body) -> c_int {
 /// No panic passes through frames of Lua: it is put by until the job has ended.
 fn guarded(ground: &Ground<'_>, stack: Stack, body: Body) -> Result<Left, Dying> {
     let _open = NoLimit::enter(ground.lua, ground.desk.memory_limit);
-    catch_unwind(AssertUnwindSafe(|| body(ground.desk, stack))).unwrap_or_else(|panic| {
+    catch_unwind(AssertUnwindSafe(|| body(ground, stack))).unwrap_or_else(|panic| {
         *ground.desk.panic.borrow_mut() = Some(panic);
         Err(ground.desk.die())
     })
 }
 
-fn raising(desk: &Desk, stack: Stack) -> Result<Left, Dying> {
-    run(desk, stack, Left::Error)
+fn raising(ground: &Ground<'_>, stack: Stack) -> Result<Left, Dying> {
+    run(ground, stack, Left::Error)
 }
 
-fn returning(desk: &Desk, stack: Stack) -> Result<Left, Dying> {
-    run(desk, stack, Left::Value)
+fn returning(ground: &Ground<'_>, stack: Stack) -> Result<Left, Dying> {
+    run(ground, stack, Left::Value)
 }
 
 /// Runs a command; an error is left as `on_error` says.
-fn run(desk: &Desk, stack: Stack, on_error: Left) -> Result<Left, Dying> {
+fn run(ground: &Ground<'_>, stack: Stack, on_error: Left) -> Result<Left, Dying> {
+    let desk = ground.desk;
     let mut numbers = Numbers::new();
     let args = match arguments(stack, &mut numbers) {
         Ok(args) => args,
@@ -131,7 +139,7 @@ fn run(desk: &Desk, stack: Stack, on_error: Left) -> Result<Left, Dying> {
                 push_error_table(stack, until_nul(&with_code(reply)), true);
                 Left::Error
             }
-            _ if value::to_lua(stack, reply) => Left::Value,
+            _ if ground.has_room(reply.len()) && value::to_lua(stack, reply) => Left::Value,
             _ => {
                 stack.cut(0);
                 stack.push_text(b"not enough memory");
@@ -143,13 +151,13 @@ fn run(desk: &Desk, stack: Stack, on_error: Left) -> Result<Left, Dying> {
     Ok(left)
 }
 
-fn checking(desk: &Desk, stack: Stack) -> Result<Left, Dying> {
+fn checking(ground: &Ground<'_>, stack: Stack) -> Result<Left, Dying> {
     let mut numbers = Numbers::new();
     let args = match arguments(stack, &mut numbers) {
         Ok(args) => args,
         Err(refused) => return Ok(refuse(stack, refused, Left::Error)),
     };
-    match desk.ask(|caller| caller.acl_check(&args))? {
+    match ground.desk.ask(|caller| caller.acl_check(&args))? {
         Some(allowed) => {
             stack.push_boolean(allowed);
             Ok(Left::Value)

@@ -321,7 +321,8 @@ mod tests {
         const EVAL: Keys = Keys::Specs(&[KeySpec::numkeys(2, Access::READ_UPDATE)]);
         assert_eq!(EVAL.first_at(), 3);
         assert_eq!(Keys::one(2, Access::READ).first_at(), 2);
-        assert_eq!(Keys::Specs(&[KeySpec::range(1, -1, 2, Access::OVERWRITE)]).first_at(), 1);
+        const MSET: Keys = Keys::Specs(&[KeySpec::range(1, -1, 2, Access::OVERWRITE)]);
+        assert_eq!(MSET.first_at(), 1);
         assert_eq!(Keys::None.first_at(), 1);
     }
 

@@ -43,7 +43,7 @@
 //! # Glossary
 //! *key*, *field*, *member*, *score*, *database*: as in Redis. *Shard*: a part of the keyspace behind one lock.
 //! *Entry*: one key with its header and value. *Effect*: a change as a command in RESP. *Cut*: a point-in-time walk.
-//! *Ticket*: a blocked command's place in the queue of a key. *Token*: the right to run a script.
+//! *Ticket*: a blocked command's place in the queue of a key. *Token*: the right to run a script, or a MIGRATE.
 
 pub mod acl;
 pub mod base;

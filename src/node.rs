@@ -67,6 +67,8 @@ pub struct Node {
     pub board: Arc<Board>,
     /// Scripts may run the commands that they may not (`DEBUG SET-DISABLE-DENY-SCRIPTS`).
     pub allow_noscript: AtomicBool,
+    /// The checksums of payloads do not count (`DEBUG SET-SKIP-CHECKSUM-VALIDATION`).
+    pub skip_checksums: AtomicBool,
     /// CLIENT PAUSE; changed only inside `Txn::all`.
     pub pause: RwLock<Pause>,
     /// Raised with every change of `pause`, role or loading, so that a gate passed before can be passed again.
@@ -123,6 +125,7 @@ impl Node {
             token: Mutex::new(host),
             stage: Stage::default(),
             allow_noscript: AtomicBool::new(false),
+            skip_checksums: AtomicBool::new(false),
             pause: RwLock::default(),
             generation: AtomicU64::new(0),
             cron_paused: AtomicBool::new(false),

@@ -24,7 +24,7 @@ macro_rules! transcripts {
 }
 
 transcripts! {
-    bits, connection, eviction, expire, geo, hash, hll, key, list, pubsub, scan, script, set, sort, stream, string, txn, zset,
+    acl, bits, connection, eviction, expire, geo, hash, hll, key, list, pubsub, scan, script, set, sort, stream, string, txn, zset,
 }
 
 #[test]

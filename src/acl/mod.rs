@@ -1,81 +1,132 @@
 //! May this user run this?
 //!
-//! There is one user, `default`, with or without a password (`requirepass`). It may run everything.
+//! A [`User`] is a snapshot that never changes; [`Acl`] has the present one of every name. A session keeps the snapshot
+//! it runs with, so a request takes no lock: whoever changes users tells the sessions concerned by a mark on their
+//! client, while no command with keys is under way (`command/acl/effect.rs`), and a session with that mark looks its user
+//! up again before it goes on (`engine/access.rs`).
+//!
+//! Read `rule.rs` for what rules there are, `selector.rs` for what they mean.
 
+pub mod commands;
+pub mod file;
 pub mod log;
+pub mod rule;
+pub mod selector;
+#[cfg(test)]
+mod tests;
+pub mod user;
 
 use parking_lot::RwLock;
+use selector::Denied;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use user::{DEFAULT, PasswordHash, User};
 
-/// A user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
-    /// Its name.
-    pub name: Vec<u8>,
-    /// SHA-256 of its passwords; none: any password will do.
-    pub passwords: Vec<[u8; 32]>,
-}
+/// Users by name.
+pub type Users = BTreeMap<Vec<u8>, Arc<User>>;
 
 /// All users.
 pub struct Acl {
-    default: RwLock<Arc<User>>,
+    /// `default` is always among them.
+    users: RwLock<Users>,
     /// Who was refused.
     pub log: log::AclLog,
 }
 
 impl Default for Acl {
     fn default() -> Self {
-        let user = User { name: b"default".to_vec(), passwords: Vec::new() };
-        Acl { default: RwLock::new(Arc::new(user)), log: log::AclLog::default() }
+        let users = Users::from([(DEFAULT.to_vec(), Arc::new(User::open()))]);
+        Acl { users: RwLock::new(users), log: log::AclLog::default() }
     }
 }
 
 /// The SHA-256 of a password.
-pub fn hash_password(password: &[u8]) -> [u8; 32] {
+pub fn hash_password(password: &[u8]) -> PasswordHash {
     Sha256::digest(password).into()
 }
 
 impl Acl {
-    /// The default user.
+    /// The user of this name.
+    pub fn user(&self, name: &[u8]) -> Option<Arc<User>> {
+        self.users.read().get(name).cloned()
+    }
+
+    /// The user `default`.
     pub fn default_user(&self) -> Arc<User> {
-        self.default.read().clone()
+        self.user(DEFAULT).expect("`put` and `replace` keep it, and `remove` leaves it")
     }
-    /// `requirepass`: an empty password clears it.
-    pub fn require_password(&self, password: &[u8]) {
-        let passwords = if password.is_empty() { Vec::new() } else { vec![hash_password(password)] };
-        *self.default.write() = Arc::new(User { name: b"default".to_vec(), passwords });
+
+    /// All users, by name.
+    pub fn all(&self) -> Vec<Arc<User>> {
+        self.users.read().values().cloned().collect()
     }
+
     /// The user a new connection has without AUTH.
     pub fn initial(&self) -> Option<Arc<User>> {
-        let user = self.default_user();
-        user.passwords.is_empty().then_some(user)
+        Some(self.default_user()).filter(|user| user.is_on && user.no_pass)
     }
-    /// The user of this name and password. Passwords are compared in constant time, by their hashes.
-    pub fn authenticate(&self, name: &[u8], password: &[u8]) -> Option<Arc<User>> {
-        let user = self.default_user();
+
+    /// Logs in, calling `enter` with the user if there is one of this name and password that is on. Until that returns,
+    /// no user changes: who looks for sessions of a user afterwards finds the one that `enter` makes.
+    pub fn log_in<R>(&self, name: &[u8], password: &[u8], enter: impl FnOnce(&Arc<User>) -> R) -> Option<R> {
         let hash = hash_password(password);
-        let matches = user.passwords.iter().fold(user.passwords.is_empty(), |found, known| {
-            let difference = known.iter().zip(&hash).fold(0u8, |d, (a, b)| d | (a ^ b));
-            found | (difference == 0)
-        });
-        (name == user.name.as_slice() && matches).then_some(user)
+        let users = self.users.read();
+        let user = users.get(name)?;
+        let knows = user.knows(&hash);
+        (user.is_on && (user.no_pass || knows)).then(|| enter(user))
+    }
+
+    /// Sets a user; returns the one it had of that name.
+    pub fn put(&self, user: Arc<User>) -> Option<Arc<User>> {
+        self.users.write().insert(user.name.clone(), user)
+    }
+
+    /// Removes a user, but never `default`.
+    pub fn remove(&self, name: &[u8]) -> Option<Arc<User>> {
+        if name == DEFAULT { None } else { self.users.write().remove(name) }
+    }
+
+    /// Puts these users, and an open `default` if there is none among them, in the place of all there are; returns those.
+    /// Users that are the same as before stay as they are, so that their sessions need not know.
+    pub fn replace(&self, users: Vec<User>) -> Users {
+        let users = file::with_default(users, User::open);
+        let mut present = self.users.write();
+        let mut next = Users::new();
+        for user in users {
+            let kept = present.get(&user.name).filter(|old| ***old == user).cloned();
+            next.insert(user.name.clone(), kept.unwrap_or_else(|| Arc::new(user)));
+        }
+        std::mem::replace(&mut *present, next)
+    }
+
+    /// `requirepass`: the one password of `default`; an empty one lets everybody in.
+    pub fn require_password(&self, password: &[u8]) {
+        let mut users = self.users.write();
+        let Some(user) = users.get_mut(DEFAULT) else { return };
+        let user = Arc::make_mut(user);
+        user.no_pass = password.is_empty();
+        user.passwords = if password.is_empty() { Vec::new() } else { vec![hash_password(password)] };
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_default_user_needs_its_password_once_it_has_one() {
-        let acl = Acl::default();
-        assert!(acl.initial().is_some());
-        assert!(acl.authenticate(b"default", b"anything").is_some());
-        acl.require_password(b"secret");
-        assert!(acl.initial().is_none());
-        assert!(acl.authenticate(b"default", b"Secret").is_none());
-        assert!(acl.authenticate(b"django", b"secret").is_none());
-        assert!(acl.authenticate(b"default", b"secret").is_some());
+impl Denied {
+    /// Why a request was refused; `command` is the full name of its command. In detail it names the key or channel.
+    pub fn text(&self, user: &User, command: &str, argv: &[&[u8]], in_detail: bool) -> Vec<u8> {
+        let accesses = |at: usize, what: &str| {
+            let parts: [&[u8]; 5] =
+                [b"User ", &user.name, b" has no permissions to access the '", argv[at], what.as_bytes()];
+            parts.concat()
+        };
+        match *self {
+            Denied::Command => {
+                let (before, after) = (b" has no permissions to run the '", b"' command");
+                [b"User ", user.name.as_slice(), before, command.as_bytes(), after].concat()
+            }
+            Denied::Key(at) if in_detail => accesses(at, "' key"),
+            Denied::Channel(at) if in_detail => accesses(at, "' channel"),
+            Denied::Key(_) => b"No permissions to access a key".to_vec(),
+            Denied::Channel(_) => b"No permissions to access a channel".to_vec(),
+        }
     }
 }

@@ -5,9 +5,13 @@
 
 use super::registry::Registry;
 use super::{Client, ClientType, Marks};
+use crate::base::system::closed_by_peer;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// So many of the largest clients are asked whether they have hung up, before any is evicted.
+const LOOKED_AT_MAX: usize = 16;
 
 /// The memory of all clients and its limit.
 #[derive(Debug, Default)]
@@ -44,14 +48,20 @@ impl ClientMemory {
     pub fn count(&self, client: &Client) -> bool {
         let _one_at_a_time = self.counting.lock();
         let counts = matches!(client.client_type(), ClientType::Normal | ClientType::Pubsub);
-        let now = if counts && !client.marks.any(Marks::KILLED) { client.memory_bytes() } else { 0 };
+        let now = if counts && !client.marks.any(Marks::KILLED | Marks::GONE) { client.memory_bytes() } else { 0 };
         let before = client.counted_bytes.swap(now, Relaxed);
         self.total.fetch_add(now as i64 - before as i64, Relaxed);
         self.is_over()
     }
 
-    /// The client is gone.
+    /// The client is gone, also for whoever is about to count it.
     pub fn forget(&self, client: &Client) {
+        let _one_at_a_time = self.counting.lock();
+        client.marks.set(Marks::GONE, true);
+        self.take_out(client);
+    }
+
+    fn take_out(&self, client: &Client) {
         self.total.fetch_sub(client.counted_bytes.swap(0, Relaxed) as i64, Relaxed);
     }
 
@@ -64,17 +74,29 @@ impl ClientMemory {
         }
         let mut all = clients.all();
         all.sort_by_cached_key(|client| std::cmp::Reverse(client.counted_bytes.load(Relaxed)));
+        self.let_go_closed(&all);
         for client in all {
             if !self.is_over() {
                 break;
             }
             if client.counted_bytes.load(Relaxed) > 0 && !client.marks.any(Marks::NO_EVICT) {
                 client.kill();
-                self.forget(&client);
+                self.take_out(&client);
                 killed.push(client);
             }
         }
         killed
+    }
+
+    /// The largest of these clients that have hung up make room by themselves, though their workers have not noticed yet:
+    /// nobody is to be evicted for what they held.
+    fn let_go_closed(&self, largest_first: &[Arc<Client>]) {
+        for client in largest_first.iter().take(LOOKED_AT_MAX) {
+            if closed_by_peer(std::iter::once(client.fd)) > 0 {
+                client.kill();
+                self.take_out(client);
+            }
+        }
     }
 
     /// Counts all clients anew.
@@ -96,7 +118,7 @@ mod tests {
         let base = clients.unlisted().memory_bytes();
         let sizes = [100_000, 3_000_000, 1_000_000, 2_000_000];
         let held = sizes.map(|bytes| {
-            let client = clients.add(0, Peer::default(), 0);
+            let client = clients.add(0, connected_by(-1), 0);
             client.buffers[0].store(bytes, Relaxed);
             client
         });
@@ -120,5 +142,37 @@ mod tests {
         assert_eq!(killed(), [true, false, true, true]);
         held.iter().for_each(|client| memory.forget(client));
         assert_eq!(memory.total.load(Relaxed), 0);
+    }
+
+    fn connected_by(fd: i32) -> Peer {
+        Peer { fd, ..Peer::default() }
+    }
+
+    /// Whoever counts all clients has a list of them, from which one may go meanwhile.
+    #[test]
+    fn who_is_gone_is_not_counted_again() {
+        let (clients, memory) = (Registry::default(), ClientMemory::default());
+        let client = clients.add(0, connected_by(-1), 0);
+        memory.set_limit(1_000_000, 0);
+        memory.count(&client);
+        memory.forget(&client);
+        memory.count(&client);
+        assert_eq!(memory.total.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn who_has_hung_up_makes_room_before_others_are_evicted() {
+        use std::os::fd::AsRawFd;
+        let (here, there) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        let (clients, memory) = (Registry::default(), ClientMemory::default());
+        let large = clients.add(0, connected_by(here.as_raw_fd()), 0);
+        large.marks.set(Marks::NO_EVICT, true);
+        large.buffers[0].store(1_000_000, Relaxed);
+        let small = clients.add(0, connected_by(-1), 0);
+        drop(there);
+        memory.set_limit(100_000, 0);
+        memory.count_all(&clients);
+        assert!(memory.evict(&clients).is_empty(), "nobody but who has left");
+        assert!(!small.marks.any(Marks::KILLED));
     }
 }

@@ -9,7 +9,7 @@ pub mod outbox;
 pub mod queue;
 pub mod registry;
 
-use crate::acl::User;
+use crate::acl::user::User;
 use crate::base::time::Moment;
 use crate::resp::reply::Proto;
 use outbox::Mailbox;
@@ -90,6 +90,12 @@ marks! {
     TRACKING_NOLOOP = 16;
     /// CLIENT CACHING, for the next command or transaction.
     TRACKING_CACHING = 17;
+    /// Its user has been changed or deleted: it is to be looked up before the next request.
+    USER_CHANGED = 18;
+    /// Its user may not do everything.
+    RESTRICTED = 19;
+    /// Its connection is closed: what it held counts no more.
+    GONE = 20;
 }
 
 impl Marks {
@@ -99,6 +105,9 @@ impl Marks {
         | Marks::TRACKING_OPTIN
         | Marks::TRACKING_OPTOUT
         | Marks::TRACKING_NOLOOP;
+
+    /// A request has to be judged by the rules of its user.
+    pub const JUDGED: u32 = Marks::USER_CHANGED | Marks::RESTRICTED;
 
     /// Sets or clears marks.
     pub fn set(&self, marks: u32, on: bool) {
@@ -194,6 +203,8 @@ pub struct Sleep {
     pub unblock: AtomicU8,
     /// Its reply is an error.
     pub failed: AtomicBool,
+    /// Its user may no longer run it, so it did not run.
+    pub refused: AtomicBool,
 }
 
 /// How a client's address and origin are known at its start.
@@ -347,6 +358,12 @@ pub type DirtyFlag = Arc<AtomicBool>;
 impl Session {
     /// A session of a client that has just connected.
     pub fn new(client: Arc<Client>, user: Option<Arc<User>>) -> Session {
+        let mut session = Session::guest(client, None);
+        session.set_user(user);
+        session
+    }
+    /// A session in which something runs for a client besides its own: a script, a command it has waited for.
+    pub fn guest(client: Arc<Client>, user: Option<Arc<User>>) -> Session {
         Session {
             proto: client.proto(),
             client,
@@ -366,6 +383,12 @@ impl Session {
             moment: Moment::default(),
             last_name: ([0; 16], 0, 0),
         }
+    }
+    /// It is this user from now on. What others see of that is in the client's labels.
+    pub fn set_user(&mut self, user: Option<Arc<User>>) {
+        let is_restricted = user.as_ref().is_some_and(|user| user.is_restricted());
+        self.client.marks.set(Marks::RESTRICTED, is_restricted);
+        self.user = user;
     }
     /// Number of channels and patterns subscribed to, shard channels apart.
     pub fn subscription_count(&self) -> usize {

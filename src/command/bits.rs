@@ -142,6 +142,20 @@ const BITOP: Command = Command::new(
     },
 );
 
+/// It only reads when it has nothing but GET in it; what is no operation at all is taken for a change.
+fn access_of_bitfield(argv: &[&[u8]]) -> Access {
+    let mut at = 2;
+    while at < argv.len() {
+        let left = argv.len() - at - 1;
+        at += match argv[at] {
+            word if word.eq_ignore_ascii_case(b"GET") && left >= 2 => 3,
+            word if word.eq_ignore_ascii_case(b"OVERFLOW") && left >= 1 => 2,
+            _ => return Access::READ_UPDATE,
+        };
+    }
+    Access::READ
+}
+
 const BITFIELD: Command = Command::new(
     bitfield,
     CommandSpec {
@@ -151,7 +165,7 @@ const BITFIELD: Command = Command::new(
         complexity: "O(1) for each subcommand specified",
         arity: Arity::at_least(2),
         flags: Flags::WRITE.and(Flags::DENYOOM),
-        keys: Keys::one(1, Access::READ_UPDATE.variable()),
+        keys: Keys::Depends(1, Access::READ_UPDATE.variable(), access_of_bitfield),
         effect: Propagate::Verbatim,
         args: &[
             Arg::key("key"),

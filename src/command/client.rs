@@ -1,13 +1,13 @@
 //! CLIENT: who is connected, and what the session is called.
 
-use super::Command;
 use super::connection::check_name;
 use super::ctx::{Ctx, Outcome, Result};
 use super::error::Error;
 use super::tracking;
+use super::{Command, CommandTable};
 use crate::base::num::parse_i64;
 use crate::client::{Client, ClientType, Marks, ReplyMode};
-use crate::node::Pause;
+use crate::node::{Node, Pause};
 use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group, Keys};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ const CLIENT: Command = Command::container(
         since: "2.4.0",
         complexity: "Depends on subcommand.",
         arity: Arity::at_least(2),
+        categories: Categories::NONE,
         flags: Flags::SENTINEL,
         ..BASE
     },
@@ -204,7 +205,7 @@ fn id(ctx: &mut Ctx<'_, '_>) -> Result {
 
 fn info(ctx: &mut Ctx<'_, '_>) -> Result {
     let mut text = String::new();
-    describe(ctx, &ctx.session.client.clone(), &mut text);
+    describe_in(ctx, &ctx.session.client, &mut text);
     text.push('\n');
     ctx.reply.verbatim(b"txt", text.as_bytes());
     Ok(Outcome::Done)
@@ -227,7 +228,7 @@ fn list(ctx: &mut Ctx<'_, '_>) -> Result {
     };
     let mut text = String::new();
     for client in clients.iter().filter(|c| kind.is_none_or(|k| c.client_type() == k)) {
-        describe(ctx, client, &mut text);
+        describe_in(ctx, client, &mut text);
         text.push('\n');
     }
     ctx.reply.verbatim(b"txt", text.as_bytes());
@@ -235,12 +236,7 @@ fn list(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn client_type(name: &[u8]) -> std::result::Result<ClientType, Error> {
-    ClientType::from_name(name).ok_or_else(|| {
-        let mut text = b"ERR Unknown client type '".to_vec();
-        text.extend_from_slice(name);
-        text.push(b'\'');
-        Error::Owned(text)
-    })
+    ClientType::from_name(name).ok_or_else(|| Error::of(&[b"ERR Unknown client type '", name, b"'"]))
 }
 
 /// The letters of CLIENT LIST's `flags`.
@@ -276,20 +272,26 @@ fn flags_of(client: &Client) -> String {
     flags
 }
 
-/// The line of CLIENT LIST for a client, without its end.
-pub(super) fn describe(ctx: &Ctx<'_, '_>, c: &Client, out: &mut String) {
-    let now_ms = ctx.node.clock.monotonic_us() / 1000;
+/// The line of CLIENT LIST for a client, as a command sees it.
+pub(super) fn describe_in(ctx: &Ctx<'_, '_>, client: &Client, out: &mut String) {
+    let is_me = client.id == ctx.session.client.id;
+    let args = is_me.then(|| ctx.args.all().iter().map(|arg| arg.len() as u64).sum());
+    describe(ctx.node, ctx.commands, client, args, out);
+}
+
+/// The line of CLIENT LIST for a client, without its end. `args` are the bytes of its request where that is at hand.
+pub fn describe(node: &Node, commands: &CommandTable, c: &Client, args: Option<u64>, out: &mut String) {
+    let now_ms = node.clock.monotonic_us() / 1000;
     let labels = c.labels.read().clone();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let command = match c.last_command.load(Relaxed) {
         u16::MAX => "NULL",
-        index => &ctx.commands.get(index).name,
+        index => &commands.get(index).name,
     };
     let [query, query_free] = [c.query[0].load(Relaxed), c.query[1].load(Relaxed)];
     let out_bytes = c.out_bytes.load(Relaxed) + c.mailbox.bytes();
-    let [args, queued] = [c.arg_bytes[0].load(Relaxed), c.arg_bytes[1].load(Relaxed)];
-    let args =
-        if c.id == ctx.session.client.id { ctx.args.all().iter().map(|arg| arg.len() as u64).sum() } else { args };
+    let args = args.unwrap_or_else(|| c.arg_bytes[0].load(Relaxed));
+    let queued = c.arg_bytes[1].load(Relaxed);
     // Writing to a string cannot fail.
     let _ = write!(
         out,
@@ -375,9 +377,8 @@ fn kill_filter(ctx: &Ctx<'_, '_>) -> std::result::Result<KillFilter, Error> {
             filter.laddr = Some(cursor.take()?.to_vec());
         } else if cursor.word("USER") {
             let name = cursor.take()?;
-            if name != b"default" {
-                let name = String::from_utf8_lossy(name).into_owned();
-                return Err(Error::owned(format!("ERR No such user '{name}'")));
+            if ctx.node.acl.user(name).is_none() {
+                return Err(Error::of(&[b"ERR No such user '", name, b"'"]));
             }
             filter.user = Some(name.to_vec());
         } else if cursor.word("SKIPME") {
@@ -511,8 +512,7 @@ fn setinfo(ctx: &mut Ctx<'_, '_>) -> Result {
             labels.lib_ver = value.to_vec();
         }
         () => {
-            let option = String::from_utf8_lossy(&ctx.args[2]).into_owned();
-            return Err(Error::owned(format!("ERR Unrecognized option '{option}'")));
+            return Err(Error::of(&[b"ERR Unrecognized option '", &ctx.args[2], b"'"]));
         }
     }
     ctx.reply.ok();

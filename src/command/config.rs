@@ -4,7 +4,7 @@ use super::Command;
 use super::ctx::{Ctx, Outcome, Result};
 use super::error::Error;
 use super::introspect;
-use crate::config::live::{self, Apply, Asker, SetError};
+use crate::config::live::{self, Apply, Asker};
 use crate::config::{Config, Hook, is_local};
 use crate::keyspace::shard::{Counters, Shard};
 use crate::node::Node;
@@ -104,10 +104,18 @@ impl Apply for Alone {
     fn rewrite(&self, _: &Config, _: bool) -> std::result::Result<(), String> {
         Err("The server is running without a config file".into())
     }
+
+    fn read_users(&self, _: &Config) -> std::result::Result<Vec<u8>, String> {
+        Err("The server is running without files".into())
+    }
+
+    fn write_users(&self, _: &Config, _: &[u8]) -> std::result::Result<(), String> {
+        Err("The server is running without files".into())
+    }
 }
 
 /// Who acts on changes in this node.
-fn settings(node: &Node) -> &dyn Apply {
+pub(super) fn settings(node: &Node) -> &dyn Apply {
     node.settings.get().map_or(&Alone, |settings| &**settings)
 }
 
@@ -129,10 +137,7 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Result {
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
     let asker = Asker { local: is_local(&ctx.session.client.addr), loading: false };
     let result = live::set(&ctx.node.config, &pairs, asker, settings(ctx.node));
-    result.map_err(|error| match error {
-        SetError::Loading => Error::owned(error.to_string()),
-        _ => Error::owned(format!("ERR {error}")),
-    })?;
+    result.map_err(|error| Error::of(&error.parts()))?;
     ctx.reply.ok();
     Ok(Outcome::Done)
 }
@@ -149,7 +154,10 @@ pub(super) fn rewrite_file(node: &Node, all: bool) -> std::result::Result<(), Er
 }
 
 fn reset_stat(ctx: &mut Ctx<'_, '_>) -> Result {
-    let reset = |shard: &mut Shard| shard.counters = Counters::default();
+    // What has changed since the last save is no statistic.
+    let reset = |shard: &mut Shard| {
+        shard.counters = Counters { dirty: shard.counters.dirty, ..Counters::default() };
+    };
     let keyspace = ctx.txn.keyspace();
     ctx.txn.each_shard(reset)?;
     keyspace.namespace.evicted.store(0, Relaxed);

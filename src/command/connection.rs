@@ -1,9 +1,10 @@
 //! HELLO, AUTH, SELECT, PING, ECHO, QUIT, RESET. CLIENT is in `client.rs`.
 
-use super::ctx::{Ctx, Outcome, Result};
+use super::ctx::{Ctx, Origin, Outcome, Result};
 use super::error::Error;
 use super::{Command, EngineOp};
-use crate::acl::log::Refusal;
+use crate::acl::log::{Context, Reason, Refusal};
+use crate::acl::user::DEFAULT;
 use crate::client::Session;
 use crate::resp::reply::Proto;
 use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group};
@@ -121,29 +122,37 @@ const WRONGPASS: Error = Error::Text("WRONGPASS invalid username-password pair o
 
 /// Authenticates the session, or says why not.
 fn log_in(ctx: &mut Ctx<'_, '_>, name: &[u8], password: &[u8]) -> std::result::Result<(), Error> {
-    let Some(user) = ctx.node.acl.authenticate(name, password) else {
+    let session = &mut *ctx.session;
+    let entered = ctx.node.acl.log_in(name, password, |user| {
+        session.client.labels.write().user = user.name.clone();
+        session.set_user(Some(user.clone()));
+    });
+    entered.ok_or_else(|| {
         let mut client_info = String::new();
-        super::client::describe(ctx, &ctx.session.client, &mut client_info);
-        let refusal = Refusal { object: ctx.args.at(0).to_vec(), username: name.to_vec(), client_info };
+        super::client::describe_in(ctx, &ctx.session.client, &mut client_info);
+        let refusal = Refusal {
+            reason: Reason::Auth,
+            context: if ctx.origin == Origin::Exec { Context::Multi } else { Context::TopLevel },
+            object: ctx.args.at(0).to_vec(),
+            username: name.to_vec(),
+            client_info,
+        };
         let entries_max = ctx.node.config.acllog_max_len.size() as usize;
         ctx.node.acl.log.add(refusal, ctx.now_ms(), entries_max);
-        return Err(WRONGPASS);
-    };
-    ctx.session.client.labels.write().user = user.name.clone();
-    ctx.session.user = Some(user);
-    Ok(())
+        WRONGPASS
+    })
 }
 
 fn auth(ctx: &mut Ctx<'_, '_>) -> Result {
     let args = ctx.args;
     match args.len() {
         2 => {
-            if ctx.node.acl.default_user().passwords.is_empty() {
+            if ctx.node.acl.default_user().no_pass {
                 return Err(Error::Text(
                     "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
                 ));
             }
-            log_in(ctx, b"default", &args[1])?;
+            log_in(ctx, DEFAULT, &args[1])?;
         }
         3 => log_in(ctx, &args[1], &args[2])?,
         _ => return Err(Error::Syntax),
@@ -187,8 +196,7 @@ fn hello(ctx: &mut Ctx<'_, '_>) -> Result {
             check_name(wanted, "Client names")?;
             name = Some(wanted);
         } else {
-            let option = String::from_utf8_lossy(cursor.take()?).into_owned();
-            return Err(Error::owned(format!("ERR Syntax error in HELLO option '{option}'")));
+            return Err(Error::of(&[b"ERR Syntax error in HELLO option '", cursor.take()?, b"'"]));
         }
     }
     if let Some((user, password)) = credentials {

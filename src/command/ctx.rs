@@ -7,6 +7,7 @@
 use super::CommandTable;
 use super::args::Argv;
 use super::error::Error;
+use super::migrate::Migration;
 use crate::client::Session;
 use crate::effect::Effect;
 use crate::keyspace::Txn;
@@ -44,6 +45,8 @@ pub enum Outcome {
     /// Nothing was done, as a frozen script holds what is needed: run it again later. Handlers say so by
     /// [`Error::Held`].
     Held,
+    /// The migration is to be carried out, with the shards held, and then settled.
+    Migrate(Box<Migration>),
     /// Stop the server.
     Shutdown,
 }

@@ -120,6 +120,14 @@ const TABLE: &[(&str, usize, usize, Handler, &str, &str)] = &[
         "SET-DISABLE-DENY-SCRIPTS <0|1>",
         "Setting it to 1 lets scripts run the commands that they may not.",
     ),
+    (
+        "SET-SKIP-CHECKSUM-VALIDATION",
+        1,
+        1,
+        set_skip_checksums,
+        "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+        "Setting it to 1 lets RESTORE and FUNCTION RESTORE take payloads whose checksum\nis wrong; what they hold is checked all the same.",
+    ),
     ("SLEEP", 1, 1, sleep, "SLEEP <seconds>", "Stop the server for <seconds>. Decimals allowed."),
     (
         "STRINGMATCH-LEN",
@@ -370,6 +378,12 @@ fn packed_threshold(ctx: &mut Ctx<'_, '_>) -> Result {
 
 fn set_allow_noscript(ctx: &mut Ctx<'_, '_>) -> Result {
     ctx.node.allow_noscript.store(&ctx.args[2] != b"0", Relaxed);
+    ctx.reply.ok();
+    Ok(Outcome::Done)
+}
+
+fn set_skip_checksums(ctx: &mut Ctx<'_, '_>) -> Result {
+    ctx.node.skip_checksums.store(parse_i64(&ctx.args[2]).unwrap_or(0) != 0, Relaxed);
     ctx.reply.ok();
     Ok(Outcome::Done)
 }

@@ -8,9 +8,10 @@ use super::{hash, list, set, zset};
 use crate::keyspace::evict::{lfu, lru};
 use crate::keyspace::{Class, Deadline, Entry};
 use crate::node::Node;
-use crate::persist::rdb::dump::{DumpError, decode, encode};
+use crate::persist::rdb::dump::{Checksum, DumpError, decode, encode};
 use crate::persist::rdb::read::{Limits, Loaded};
 use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, Keys, Propagate};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// The family.
 pub const COMMANDS: &[Command] = &[DUMP, RESTORE, RESTORE_ASKING];
@@ -77,6 +78,11 @@ pub(super) fn limits(node: &Node) -> Limits {
     Limits { list: list::limits(node), set: set::limits(node), hash: hash::limits(node), zset: zset::limits(node) }
 }
 
+/// Whether checksums of payloads count now.
+pub(super) fn checksum(node: &Node) -> Checksum {
+    if node.skip_checksums.load(Relaxed) { Checksum::Skipped } else { Checksum::Counts }
+}
+
 fn dump(ctx: &mut Ctx<'_, '_>) -> Result {
     match ctx.txn.get(&ctx.args[1]).map(Entry::value) {
         Some(value) => ctx.reply.bulk(&encode(value, ctx.node.config.rdbcompression.get())),
@@ -124,9 +130,12 @@ fn restore(ctx: &mut Ctx<'_, '_>) -> Result {
         return Err(Error::Text("BUSYKEY Target key name already exists."));
     }
     let deadline = deadline_of(ctx, options.absolute_ttl)?;
-    let loaded = decode(&ctx.args[3], &limits(ctx.node)).map_err(|error| match error {
+    let loaded = decode(&ctx.args[3], checksum(ctx.node), &limits(ctx.node)).map_err(|error| match error {
         DumpError::Footer => Error::Text("ERR DUMP payload version or checksum are wrong"),
-        DumpError::Value => Error::Text("ERR Bad data format"),
+        DumpError::Value(unsound) => {
+            tracing::warn!("A payload of RESTORE is refused: {unsound}");
+            Error::Text("ERR Bad data format")
+        }
     })?;
     // What comes from a log was judged by the clock of another.
     if deadline.is_some_and(|at| at <= ctx.now_ms()) && ctx.origin != Origin::Log {

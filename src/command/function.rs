@@ -182,8 +182,8 @@ const FUNCTION: Command = Command::container(
 pub(super) struct Loading<'a>(pub(super) &'a Node);
 
 impl Caller for Loading<'_> {
-    fn call(&mut self, _: &[&[u8]], _: bool) -> &[u8] {
-        b"-ERR Commands cannot be called while a library is loaded\r\n"
+    fn call(&mut self, _: &[&[u8]], _: bool) -> Option<&[u8]> {
+        Some(b"-ERR Commands cannot be called while a library is loaded\r\n")
     }
     fn acl_check(&mut self, _: &[&[u8]]) -> Option<bool> {
         None
@@ -345,9 +345,9 @@ fn restore(ctx: &mut Ctx<'_, '_>, host: &mut Host) -> Result {
         }
         _ => return Err(Error::WrongSubcommand(ctx.args.at(1).to_vec(), "FUNCTION")),
     };
-    let codes = dump::decode_libraries(&ctx.args[2]).map_err(|error| match error {
+    let codes = dump::decode_libraries(&ctx.args[2], super::dump::checksum(ctx.node)).map_err(|error| match error {
         DumpError::Footer => Error::Text("ERR DUMP payload version or checksum are wrong"),
-        DumpError::Value => Error::Text("ERR failed loading functions payload"),
+        DumpError::Value(_) => Error::Text("ERR failed loading functions payload"),
     })?;
     host.restore(&codes, policy, &mut Loading(ctx.node)).map_err(Error::Owned)?;
     ctx.txn.count_dirty(1);

@@ -6,8 +6,8 @@ use super::{Command, CommandTable, Known};
 use crate::base::glob;
 use crate::resp::reply::Reply;
 use crate::spec::docs::ArgKind;
-use crate::spec::keys::{Begin, Find, KeySpec};
-use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, Keys};
+use crate::spec::keys::{Begin, Find, Found, KeySpec, find_one};
+use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group, Keys};
 
 /// The family.
 pub const COMMANDS: &[Command] = &[COMMAND];
@@ -384,10 +384,11 @@ fn document_args(reply: &mut Reply, args: &[Arg]) {
                 .collect();
         let is_key = matches!(arg.kind, ArgKind::Key(_));
         let shows_text = nested.is_none();
+        let has_token = !arg.token.is_empty() || matches!(arg.kind, ArgKind::PureToken);
         let pairs = 2
             + shows_text as usize
             + is_key as usize
-            + !arg.token.is_empty() as usize
+            + has_token as usize
             + !arg.since.is_empty() as usize
             + !flags.is_empty() as usize
             + nested.is_some() as usize;
@@ -401,7 +402,7 @@ fn document_args(reply: &mut Reply, args: &[Arg]) {
             reply.bulk(b"key_spec_index");
             reply.int(index as i64);
         }
-        if !arg.token.is_empty() {
+        if has_token {
             text_pair(reply, "token", arg.token);
         }
         if !arg.since.is_empty() {
@@ -425,7 +426,7 @@ fn text_pair(reply: &mut Reply, name: &str, text: &str) {
 }
 
 /// The keys of the request that follows in the arguments.
-fn keys_of(ctx: &Ctx<'_, '_>) -> Result<crate::spec::keys::Found> {
+fn keys_of(ctx: &Ctx<'_, '_>) -> Result<Found> {
     let request = ctx.args.rest(2);
     let known = ctx.commands.resolve(request).map_err(|_| Error::Text("ERR Invalid command specified"))?;
     let spec = &known.command.spec;
@@ -435,11 +436,25 @@ fn keys_of(ctx: &Ctx<'_, '_>) -> Result<crate::spec::keys::Found> {
     if matches!(spec.keys, Keys::None) {
         return Err(Error::Text("ERR The command has no key arguments"));
     }
-    let found = spec.keys.find(request).map_err(|_| Error::Text("ERR Invalid arguments specified for command"))?;
-    if found.is_empty() && !spec.flags.has(Flags::NO_MANDATORY_KEYS) {
-        return Err(Error::Text("ERR Invalid arguments specified for command"));
+    let invalid = Error::Text("ERR Invalid arguments specified for command");
+    match spec.keys.find(request) {
+        Ok(found) if found.is_empty() && !spec.flags.has(Flags::NO_MANDATORY_KEYS) => Err(invalid),
+        // Keys that may be left out (the sources of PFMERGE) are asked for here.
+        Ok(_) if spec.keys.specs().iter().any(|keys| lacks_keys(keys, request)) => {
+            if spec.flags.has(Flags::NO_MANDATORY_KEYS) { Ok(Found::new()) } else { Err(invalid) }
+        }
+        Ok(found) => Ok(found),
+        Err(_) => Err(invalid),
     }
-    Ok(found)
+}
+
+/// Whether a spec that says where its keys begin finds none.
+fn lacks_keys(keys: &KeySpec, request: &[&[u8]]) -> bool {
+    let mut found = Found::new();
+    matches!(keys.begin, Begin::Index(_))
+        && !matches!(keys.find, Find::Unknown)
+        && find_one(keys, request, &mut found).is_ok()
+        && found.is_empty()
 }
 
 fn getkeys(ctx: &mut Ctx<'_, '_>) -> Result {
@@ -451,27 +466,10 @@ fn getkeys(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
-/// What a request does to a key, where the specs of its command say only that it depends.
-fn accessed(request: &[&[u8]], access: Access) -> Access {
-    if !access.is_variable() {
-        return access;
-    }
-    let says = |from: usize, words: &[&str]| {
-        let is_one = |arg: &&[u8]| words.iter().any(|word| arg.eq_ignore_ascii_case(word.as_bytes()));
-        request.iter().skip(from).any(is_one)
-    };
-    match request[0].to_ascii_lowercase().as_slice() {
-        b"set" if !says(3, &["GET"]) => Access::OVERWRITE,
-        b"bitfield" if !says(2, &["SET", "INCRBY"]) => Access::READ,
-        _ => Access::READ_UPDATE,
-    }
-}
-
 fn getkeysandflags(ctx: &mut Ctx<'_, '_>) -> Result {
     let found = keys_of(ctx)?;
     ctx.reply.array(found.len());
     for (index, access) in found {
-        let access = accessed(ctx.args.rest(2), access);
         ctx.reply.array(2);
         ctx.reply.bulk(ctx.args.at(index + 2));
         let flags: Vec<&str> = access.names().collect();

@@ -292,6 +292,9 @@ fn copy(ctx: &mut Ctx<'_, '_>) -> Result {
     let free = replace || ctx.txn.peek(target).is_none();
     let copied = match copy {
         Some(copy) if free => {
+            if let Some(StrRef::Int(_)) = copy.str() {
+                copy.mark_raw();
+            }
             let before = ctx.txn.dirty();
             if let Some(old) = ctx.txn.take(target) {
                 ctx.txn.keyspace().discard(old);
@@ -389,13 +392,13 @@ const NO_LFU: &str = "ERR An LFU maxmemory policy is not selected, access freque
 const LFU: &str = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching \
     between policies at runtime LRU and LFU data will take some time to adjust.";
 
-/// Values are never shared between keys here; small integers answer as Redis' do, which are.
+/// Values are never shared between keys here; small integers answer as Redis' do, which are unless they are copies.
 fn refcount(ctx: &mut Ctx<'_, '_>) -> Result {
     let namespace = &ctx.txn.keyspace().namespace;
     let policy = namespace.policy();
     let shares = namespace.maxmemory_bytes() == 0 || !(policy.is_lru() || policy.is_lfu());
     about(ctx, |reply, entry| {
-        let shared = shares && matches!(entry.str(), Some(StrRef::Int(0..SHARED_INTEGERS)));
+        let shared = shares && !entry.is_raw() && matches!(entry.str(), Some(StrRef::Int(0..SHARED_INTEGERS)));
         reply.int(if shared { REFCOUNT_SHARED } else { 1 });
     })
 }

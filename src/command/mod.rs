@@ -25,6 +25,7 @@ pub mod key;
 pub mod lcs;
 pub mod list;
 pub mod memory;
+pub mod migrate;
 mod names;
 pub mod observe;
 pub mod pubsub;
@@ -103,6 +104,9 @@ pub enum Run {
     Handler(Handler),
     /// A handler under the script token.
     Hosted(HostHandler),
+    /// A handler that may end with something to be done elsewhere: the token is taken before it runs, for its unit is
+    /// frozen meanwhile.
+    Remote(Handler),
     /// The engine itself.
     Engine(EngineOp),
     /// Only its subcommands run.
@@ -120,9 +124,9 @@ pub struct Command {
 }
 
 impl Command {
-    /// Whether it needs the script host: the token is taken before its shards.
-    pub const fn is_hosted(&self) -> bool {
-        matches!(self.run, Run::Hosted(_) | Run::Engine(EngineOp::Script(_)))
+    /// Whether the script token is taken before its shards.
+    pub const fn wants_token(&self) -> bool {
+        matches!(self.run, Run::Hosted(_) | Run::Remote(_) | Run::Engine(EngineOp::Script(_)))
     }
     /// A command with a handler.
     pub const fn new(handler: Handler, spec: CommandSpec) -> Command {
@@ -131,6 +135,10 @@ impl Command {
     /// A command whose handler needs the script host. It has no keys.
     pub const fn hosted(handler: HostHandler, spec: CommandSpec) -> Command {
         Command { spec, run: Run::Hosted(handler), subcommands: &[] }
+    }
+    /// A command whose handler may end with something to be done elsewhere.
+    pub const fn remote(handler: Handler, spec: CommandSpec) -> Command {
+        Command { spec, run: Run::Remote(handler), subcommands: &[] }
     }
     /// A command that the engine runs.
     pub const fn engine(op: EngineOp, spec: CommandSpec) -> Command {
@@ -171,6 +179,7 @@ const FAMILIES: &[&[Command]] = &[
     lcs::COMMANDS,
     list::COMMANDS,
     memory::COMMANDS,
+    migrate::COMMANDS,
     pubsub::COMMANDS,
     scan::COMMANDS,
     script::COMMANDS,

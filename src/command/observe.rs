@@ -221,8 +221,7 @@ fn graph(ctx: &mut Ctx<'_, '_>) -> Result {
     const ROWS: u64 = 4;
     let event = ctx.args.at(2);
     let Some(series) = series(ctx, event) else {
-        let name = String::from_utf8_lossy(event).into_owned();
-        return Err(Error::owned(format!("ERR No samples available for event '{name}'")));
+        return Err(Error::of(&[b"ERR No samples available for event '", event, b"'"]));
     };
     let values: Vec<u64> = series.samples.iter().map(|(_, ms)| *ms).collect();
     let (low, high) = (values.iter().min().copied().unwrap_or(0), values.iter().max().copied().unwrap_or(0));

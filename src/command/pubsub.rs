@@ -4,8 +4,8 @@ use super::Command;
 use super::ctx::{Ctx, Outcome, Result};
 use super::error::Error;
 use crate::base::glob;
-use crate::client::ClientType;
-use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, Group, KeySpec, Keys};
+use crate::client::{ClientType, Marks};
+use crate::spec::{Access, Arg, Arity, Channels, CommandSpec, Flags, Group, KeySpec, Keys};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The family.
@@ -26,6 +26,7 @@ const PUBLISH: Command = Command::new(
         complexity: "O(N+M) where N is the number of clients subscribed to the receiving channel and M is the total number of subscribed patterns (by any client).",
         arity: Arity::exactly(3),
         flags: PUBLISHER.and(Flags::SENTINEL),
+        channels: Channels::First,
         args: &[Arg::string("channel"), Arg::string("message")],
         ..BASE
     },
@@ -41,6 +42,7 @@ const SPUBLISH: Command = Command::new(
         arity: Arity::exactly(3),
         flags: PUBLISHER,
         keys: Keys::Specs(&[KeySpec::one(1, Access::CHANNEL)]),
+        channels: Channels::First,
         args: &[Arg::string("shardchannel"), Arg::string("message")],
         ..BASE
     },
@@ -55,6 +57,7 @@ const SUBSCRIBE: Command = Command::new(
         complexity: "O(N) where N is the number of channels to subscribe to.",
         arity: Arity::at_least(2),
         flags: SUBSCRIBER.and(Flags::SENTINEL),
+        channels: Channels::All,
         args: &[Arg::string("channel").multiple()],
         ..BASE
     },
@@ -69,6 +72,7 @@ const PSUBSCRIBE: Command = Command::new(
         complexity: "O(N) where N is the number of patterns to subscribe to.",
         arity: Arity::at_least(2),
         flags: SUBSCRIBER.and(Flags::SENTINEL),
+        channels: Channels::Patterns,
         args: &[Arg::pattern("pattern").multiple()],
         ..BASE
     },
@@ -83,6 +87,7 @@ const SSUBSCRIBE: Command = Command::new(
         complexity: "O(N) where N is the number of shard channels to subscribe to.",
         arity: Arity::at_least(2),
         keys: Keys::Specs(&[KeySpec::range(1, -1, 1, Access::CHANNEL)]),
+        channels: Channels::All,
         args: &[Arg::string("shardchannel").multiple()],
         ..BASE
     },
@@ -264,7 +269,18 @@ fn subscribe_to(ctx: &mut Ctx<'_, '_>, kind: Kind) -> Result {
         }
         confirm(ctx, kind, kind.words().0, Some(name));
     }
+    if ctx.session.client.marks.any(Marks::USER_CHANGED) && !may_still_listen(ctx, kind) {
+        ctx.session.closing = true;
+    }
     Ok(Outcome::Done)
+}
+
+/// Whether the user, which has changed since the request was judged, may listen to what it names. Whoever changed it
+/// closes those that are listeners already, and may have come too early to see this one.
+fn may_still_listen(ctx: &Ctx<'_, '_>, kind: Kind) -> bool {
+    let user = ctx.node.acl.user(&ctx.session.client.labels.read().user);
+    let is_pattern = matches!(kind, Kind::Pattern);
+    user.is_some_and(|user| ctx.args.rest(1).iter().all(|name| user.may_listen(name, is_pattern)))
 }
 
 fn unsubscribe_from(ctx: &mut Ctx<'_, '_>, kind: Kind) -> Result {

@@ -7,6 +7,7 @@
 use super::Command;
 use super::ctx::{Ctx, Origin, Outcome, Result, reply_str, reply_value};
 use super::error::{Error, until_nul};
+use crate::acl::selector::Asked;
 use crate::base::num::{is_space, parse_f64};
 use crate::keyspace::change::Class;
 use crate::keyspace::{Deadline, Txn};
@@ -192,10 +193,16 @@ impl<'a> Request<'a> {
                 request.store = Some(words.take()?);
             } else if words.word_with("BY", 1) {
                 let pattern = Pattern::parse(words.take()?);
+                if matches!(pattern, Pattern::Key { .. }) && !may_read_all(ctx) {
+                    return Err(Error::Text("ERR BY option of SORT denied due to insufficient ACL permissions."));
+                }
                 // Once a BY has told not to sort, no later one tells otherwise.
                 request.unsorted |= !matches!(pattern, Pattern::Key { .. });
                 request.by = Some(pattern);
             } else if words.word_with("GET", 1) {
+                if !may_read_all(ctx) {
+                    return Err(Error::Text("ERR GET option of SORT denied due to insufficient ACL permissions."));
+                }
                 request.gets.push(Pattern::parse(words.take()?));
             } else {
                 return Err(Error::Syntax);
@@ -211,6 +218,16 @@ impl<'a> Request<'a> {
         let end = if self.count < 0 { len } else { start + self.count.min(len - start) };
         start as usize..end as usize
     }
+}
+
+/// Whether the user may read every key: which ones BY and GET lead to, no rule for keys could tell.
+fn may_read_all(ctx: &Ctx<'_, '_>) -> bool {
+    let Some(user) = &ctx.session.user else { return true };
+    if !user.is_restricted() {
+        return true;
+    }
+    let known = ctx.commands.resolve(ctx.args.all());
+    known.is_ok_and(|known| user.may_read_all_keys(&Asked::of(ctx.commands, known.index, ctx.args.all())))
 }
 
 /// The elements in the order of their type. DESC counts only where nothing is sorted afterwards.

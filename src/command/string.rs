@@ -53,6 +53,12 @@ const GET: Command = Command::new(
     },
 );
 
+/// GET anywhere behind the value reads the key, whether or not it stands where an option may stand.
+fn access_of_set(argv: &[&[u8]]) -> Access {
+    let reads = argv.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"GET"));
+    if reads { Access::READ_UPDATE } else { Access::OVERWRITE }
+}
+
 const SET: Command = Command::new(
     set,
     CommandSpec {
@@ -60,7 +66,7 @@ const SET: Command = Command::new(
         summary: "Sets a key to a string, whatever it held before.",
         arity: Arity::at_least(3),
         flags: Flags::WRITE.and(Flags::DENYOOM),
-        keys: Keys::one(1, Access::READ_UPDATE.variable()),
+        keys: Keys::Depends(1, Access::READ_UPDATE.variable(), access_of_set),
         effect: Propagate::Rewritten,
         args: &[
             Arg::key("key"),

@@ -5,7 +5,6 @@ use crate::config::cell::{Source, by_space};
 use crate::config::table::Entry;
 use crate::config::table::{self, TABLE};
 use crate::config::{Config, Hook};
-use std::fmt;
 use std::sync::PoisonError;
 
 /// Acts on changes: the server's part of CONFIG SET and CONFIG REWRITE.
@@ -20,6 +19,12 @@ pub trait Apply: Send + Sync {
 
     /// Brings the configuration to its file; `all` writes every directive. An error is the reply without `-ERR `.
     fn rewrite(&self, config: &Config, all: bool) -> Result<(), String>;
+
+    /// The bytes of `aclfile`. An error is the reply without `-ERR `.
+    fn read_users(&self, config: &Config) -> Result<Vec<u8>, String>;
+
+    /// Replaces `aclfile` as a whole. An error is for the log.
+    fn write_users(&self, config: &Config, text: &[u8]) -> Result<(), String>;
 }
 
 /// Who asks, as far as it matters.
@@ -47,17 +52,16 @@ pub enum SetError {
     },
 }
 
-impl fmt::Display for SetError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl SetError {
+    /// What the client is told, in parts: names are what it wrote.
+    pub fn parts(&self) -> [&[u8]; 4] {
         match self {
-            SetError::Loading => write!(out, "LOADING Redis is loading the dataset in memory"),
+            SetError::Loading => [b"LOADING Redis is loading the dataset in memory", b"", b"", b""],
             SetError::Unknown(name) => {
-                let name = String::from_utf8_lossy(name);
-                write!(out, "Unknown option or number of arguments for CONFIG SET - '{name}'")
+                [b"ERR Unknown option or number of arguments for CONFIG SET - '", name, b"'", b""]
             }
             SetError::Failed { name, why } => {
-                let name = String::from_utf8_lossy(name);
-                write!(out, "CONFIG SET failed (possibly related to argument '{name}') - {why}")
+                [b"ERR CONFIG SET failed (possibly related to argument '", name, b"') - ", why.as_bytes()]
             }
         }
     }
@@ -202,12 +206,24 @@ mod tests {
         fn rewrite(&self, _: &Config, _: bool) -> Result<(), String> {
             Ok(())
         }
+        fn read_users(&self, _: &Config) -> Result<Vec<u8>, String> {
+            Ok(Vec::new())
+        }
+        fn write_users(&self, _: &Config, _: &[u8]) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    /// What a client is told, without the code.
+    fn text(error: &SetError) -> String {
+        let whole = String::from_utf8(error.parts().concat()).expect("names of the tests are text");
+        whole.strip_prefix("ERR ").unwrap_or(&whole).to_owned()
     }
 
     fn set_text(config: &Config, pairs: &[(&str, &str)], asker: Asker) -> String {
         let pairs: Vec<(&[u8], &[u8])> =
             pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-        set(config, &pairs, asker, &Notes::default()).map_or_else(|error| error.to_string(), |()| "OK".into())
+        set(config, &pairs, asker, &Notes::default()).map_or_else(|error| text(&error), |()| "OK".into())
     }
 
     fn get_text(config: &Config, patterns: &[&str]) -> Vec<String> {
@@ -296,7 +312,7 @@ mod tests {
         let pairs: [(&[u8], &[u8]); 4] =
             [(b"oom-score-adj", b"yes"), (b"oom-score-adj-values", b"1 1 1"), (b"maxmemory", b"9"), (b"port", b"1")];
         let error = set(&config, &pairs, ASKER, &notes).expect_err("the hook fails");
-        assert_eq!(error.to_string(), "CONFIG SET failed (possibly related to argument 'port') - it does not work");
+        assert_eq!(text(&error), "CONFIG SET failed (possibly related to argument 'port') - it does not work");
         let first = [Hook::OomScore, Hook::Maxmemory, Hook::Port];
         assert_eq!(*notes.hooks.lock().expect("no panic before"), [first, first].concat());
         let values = get_text(&config, &["oom-score-adj", "oom-score-adj-values", "maxmemory", "port"]);

@@ -110,6 +110,8 @@ pub enum Hook {
     ProcTitle,
     /// Tell the kernel `oom-score-adj`.
     OomScore,
+    /// Give the user `default` the password `requirepass`.
+    Requirepass,
 }
 
 /// The largest `long`.

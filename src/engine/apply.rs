@@ -27,9 +27,9 @@ pub enum Refused {
 }
 
 impl<'e> Apply<'e> {
-    /// Begins in database 0.
+    /// Begins in database 0. There is no user: nobody asks for what has happened.
     pub fn new(engine: &'e Engine) -> Apply<'e> {
-        Apply { engine, session: Session::new(engine.node.clients.unlisted(), Some(engine.node.acl.default_user())) }
+        Apply { engine, session: Session::new(engine.node.clients.unlisted(), None) }
     }
 
     /// Runs one effect.
@@ -44,7 +44,7 @@ impl<'e> Apply<'e> {
         let args = Argv::new(argv);
         let now_ms = self.engine.node.clock.now_ms();
         let mut token = None;
-        if known.command.is_hosted() || known.command.spec.keys.holds_all() {
+        if known.command.wants_token() || known.command.spec.keys.holds_all() {
             token = Some(self.engine.node.wait_token().map_err(|_| Refused::Held)?);
         }
         let mut txn = self.engine.lock_for(known, args, self.session.db, now_ms).map_err(|_| Refused::Held)?;

@@ -8,7 +8,7 @@
 use super::Engine;
 use super::commit::{Ready, Unit};
 use super::exec::timeout_bytes;
-use crate::acl::User;
+use crate::acl::user::User;
 use crate::client::{Client, Marks, Session, Sleep};
 use crate::command::Known;
 use crate::command::args::Argv;
@@ -120,9 +120,11 @@ impl Engine {
     /// The client no longer waits: served, timed out, unblocked or gone. Its command counts now.
     pub fn unpark(&self, session: &Session, parked: &Parked) {
         let client = &session.client;
-        let failed = parked.sleep.failed.load(Relaxed);
-        let argv: Vec<&[u8]> = parked.argv.iter().map(Vec::as_slice).collect();
-        self.account_spent(session, self.commands.get(parked.command), &argv, failed, parked.nanos);
+        if !parked.sleep.refused.load(Relaxed) {
+            let failed = parked.sleep.failed.load(Relaxed);
+            let argv: Vec<&[u8]> = parked.argv.iter().map(Vec::as_slice).collect();
+            self.account_spent(session, self.commands.get(parked.command), &argv, failed, parked.nanos);
+        }
         client.marks.set(Marks::BLOCKED, false);
         client.arg_bytes[0].store(0, Relaxed);
         *client.sleeping.lock() = None;
@@ -200,24 +202,33 @@ impl Engine {
 
     fn serve_one<'k>(&'k self, txn: &mut Txn<'k>, ticket: &Arc<Ticket>, key: &[u8], ready: &mut Ready) -> Served {
         let Some(sleeper) = ticket.sleeper.downcast_ref::<Sleeper>() else { return Served::No };
-        if !txn.try_extend(&self.shards_of_ticket(ticket, key)) {
-            return Served::Busy;
-        }
         txn.select(sleeper.db);
         txn.renew(self.node.clock.now_ms());
+        // Looked at first, because it is cheap: of many who wait for a key, most find that it is gone again.
         let is_there = txn.peek(key).is_some_and(|entry| sleeper.kind == Some(entry.kind()));
         if !is_there && !ticket.on_gone {
             return Served::No;
         }
+        if !txn.try_extend(&self.shards_of_ticket(ticket, key)) {
+            return Served::Busy;
+        }
         let known = self.commands.get(sleeper.command);
         let slices: Vec<&[u8]> = sleeper.argv.iter().map(Vec::as_slice).collect();
-        let mut session = Session::new(sleeper.client.clone(), sleeper.user.clone());
+        let mut session = Session::guest(sleeper.client.clone(), self.user_of(sleeper));
         session.db = sleeper.db;
         session.proto = sleeper.proto;
         let mut reply = Reply::new(sleeper.proto);
         let mut unit = Unit::of(&sleeper.client);
-        if !ticket.begin() {
+        if sleeper.client.marks.any(Marks::KILLED) || !ticket.begin() {
             return Served::No;
+        }
+        if session.client.marks.any(Marks::JUDGED)
+            && let Some(error) = self.judge(&session, known, &slices)
+        {
+            self.refuse(&mut session, Some(known), &error, &mut reply);
+            sleeper.sleep.refused.store(true, Relaxed);
+            self.wake(sleeper, ticket, reply);
+            return Served::Yes;
         }
         // An error ends the wait, too: another of its keys may be of a type that it cannot use.
         let (outcome, failed) =
@@ -227,10 +238,23 @@ impl Engine {
             return Served::No;
         }
         sleeper.sleep.failed.store(failed, Relaxed);
+        self.wake(sleeper, ticket, reply);
+        ready.extend(self.publish(txn, unit));
+        Served::Yes
+    }
+
+    /// Hands a sleeper its reply.
+    fn wake(&self, sleeper: &Sleeper, ticket: &Ticket, mut reply: Reply) {
         *sleeper.sleep.reply.lock() = Some(reply.take());
         ticket.finish();
         sleeper.client.mailbox.ring();
-        ready.extend(self.publish(txn, unit));
-        Served::Yes
+    }
+
+    /// The user a sleeper is now. Its own session has not seen a change yet.
+    fn user_of(&self, sleeper: &Sleeper) -> Option<Arc<User>> {
+        if !sleeper.client.marks.any(Marks::USER_CHANGED) {
+            return sleeper.user.clone();
+        }
+        self.node.acl.user(&sleeper.client.labels.read().user)
     }
 }

@@ -27,6 +27,10 @@ impl Unit {
     pub(super) fn of(client: &Client) -> Unit {
         Unit { by: client.id, ..Unit::default() }
     }
+    /// Adds effects.
+    pub(super) fn log(&mut self, effects: impl IntoIterator<Item = Effect>) {
+        self.effects.extend(effects);
+    }
     /// Adds what one command did.
     pub(super) fn add(&mut self, txn: &Txn<'_>, known: &Known, argv: Argv<'_>, rewrite: Rewrite, changed: bool) {
         match rewrite {

@@ -2,6 +2,7 @@
 
 use super::commit::Unit;
 use super::redact::redact;
+use super::script::frozen::{Frozen, Then, Work};
 use super::{Engine, Flow, LocalFlow};
 use crate::client::{Marks, Session};
 use crate::command::args::Argv;
@@ -17,21 +18,27 @@ use std::sync::atomic::Ordering::Relaxed;
 
 impl Engine {
     /// Runs one command of a client by itself.
-    pub(super) fn run_single(
-        &self,
+    pub(super) fn run_single<'e>(
+        &'e self,
         session: &mut Session,
-        known: &Known,
+        known: &'e Known,
         argv: Argv<'_>,
         reply: &mut Reply,
-    ) -> LocalFlow<'_> {
+    ) -> LocalFlow<'e> {
         let now_ms = session.moment.unix_ms();
-        let wants_token = known.command.spec.keys.holds_all() || known.command.is_hosted();
+        let wants_token = known.command.spec.keys.holds_all() || known.command.wants_token();
         let mut token = None;
         if wants_token {
             let Ok(host) = self.node.wait_token() else { return self.postpone(session) };
             token = Some(host);
         }
         let Ok(mut txn) = self.lock_for(known, argv, session.db, now_ms) else { return self.postpone(session) };
+        if let Some(error) = self.revoked(session, known, argv.all()) {
+            drop(txn);
+            drop(token);
+            self.refuse(session, Some(known), &error, reply);
+            return Flow::Next;
+        }
         self.feed_monitors(session, known, argv.all());
         self.prepare(&mut txn, session, known);
         let mut unit = Unit::of(&session.client);
@@ -43,6 +50,12 @@ impl Engine {
             Outcome::Shutdown => Flow::Shutdown,
             Outcome::Block(block) => Flow::Blocked(self.park(&mut txn, session, known, argv, block)),
             Outcome::Held => return self.postpone(session),
+            Outcome::Migrate(migration) => {
+                let host = token.expect("its row says that the token is taken");
+                let argv = argv.all().iter().map(|arg| arg.to_vec()).collect();
+                let work = Work::Migration(Some(migration));
+                return Flow::Frozen(Frozen::new(self, txn, host, unit, work, Then::Alone { known, argv }));
+            }
         };
         let ready = self.commit(txn, unit);
         drop(token);
@@ -70,7 +83,7 @@ impl Engine {
         match known.command.spec.keys {
             Keys::None | Keys::Walk => Ok(Txn::empty(keyspace, db, now_ms)),
             // An optional key may be missing (MEMORY, OBJECT HELP).
-            Keys::One(index, _) => match argv.all().get(index as usize) {
+            Keys::One(index, _) | Keys::Depends(index, ..) => match argv.all().get(index as usize) {
                 Some(key) => Txn::of_one_key(keyspace, db, now_ms, key, argv.key_hash(index as usize)),
                 None => Ok(Txn::empty(keyspace, db, now_ms)),
             },
@@ -121,7 +134,7 @@ impl Engine {
             rewrite: Default::default(),
         };
         let result = match known.command.run {
-            Run::Handler(handler) => handler(&mut ctx),
+            Run::Handler(handler) | Run::Remote(handler) => handler(&mut ctx),
             Run::Hosted(handler) => match ctx.host.take() {
                 Some(host) => handler(&mut ctx, host),
                 None => Err(Error::Text("ERR This command is not allowed here")),

@@ -1,8 +1,8 @@
 //! The ordered list of small checks before a command runs, each with the error it gives.
 
 use super::{Engine, multi};
-use crate::client::Session;
 use crate::client::queue::Multi;
+use crate::client::{Marks, Session};
 use crate::command::args::Argv;
 use crate::command::error::Error;
 use crate::command::script::busy;
@@ -29,6 +29,10 @@ impl Engine {
     #[inline]
     pub(super) fn gate(&self, session: &mut Session, known: &Known, argv: Argv<'_>) -> Verdict {
         let spec = &known.command.spec;
+        let judged = session.client.marks.any(Marks::JUDGED);
+        if judged {
+            self.renew_user(session);
+        }
         if !spec.arity.accepts(argv.len()) {
             if session.user.is_none() && !spec.flags.has(Flags::NO_AUTH) {
                 return Verdict::Refuse(NOAUTH);
@@ -43,6 +47,9 @@ impl Engine {
         }
         if session.multi.is_some() && spec.flags.has(Flags::NO_MULTI) {
             return Verdict::Refuse(Error::Text("ERR Command not allowed inside a transaction"));
+        }
+        if judged && let Some(error) = self.judge(session, known, argv.all()) {
+            return Verdict::Refuse(error);
         }
         if self.node.keyspace.namespace.maxmemory_bytes() > 0 {
             session.no_room = !self.make_room();
@@ -70,7 +77,7 @@ impl Engine {
     fn needs_room(&self, session: &Session, known: &Known, argv: Argv<'_>) -> bool {
         match &session.multi {
             Some(multi) if is_exec(known) => self.any_queued(multi, Flags::DENYOOM),
-            Some(_) if !multi::runs_inside(known) => true,
+            Some(_) if !multi::leaves(known) => true,
             _ => self.flags_of(known, argv.all()).has(Flags::DENYOOM),
         }
     }

@@ -5,12 +5,14 @@
 //! locks are released. A command that finds nothing parks (`block.rs`). Nothing here knows a socket: the caller is
 //! told what to do next by a [`Flow`].
 
+mod access;
 pub mod apply;
 pub mod block;
 pub mod commit;
 pub mod exec;
 pub mod gate;
 pub mod maintain;
+mod migrate;
 pub mod multi;
 mod prefetch;
 mod redact;
@@ -35,17 +37,17 @@ pub struct Engine {
     pub commands: CommandTable,
 }
 
-/// What the caller has to do after a request. `L` is how a script that takes long is handed over.
+/// What the caller has to do after a request. `L` is how a frozen unit is handed over.
 pub enum Flow<L> {
     /// Go on; the reply is written (or is not wanted).
     Next,
     /// The client waits: see [`Parked`].
     Blocked(Parked),
     /// Run the same request again when the mailbox is rung, at the latest at this Unix time in milliseconds: a pause
-    /// or a frozen script is in its way.
+    /// or a frozen unit is in its way.
     Postponed(u64),
-    /// A script has used up its slice: let others have a turn, then [resume](Engine::resume) it.
-    Script(L),
+    /// A unit takes long: let others have a turn, or carry its migration out, then [resume](Engine::resume) it.
+    Frozen(L),
     /// Hold the reply back for so many milliseconds.
     Sleep(u64),
     /// Close after the replies so far.
@@ -54,17 +56,17 @@ pub enum Flow<L> {
     Shutdown,
 }
 
-/// What the engine answers: a late script comes with all it holds, and cannot leave its thread.
+/// What the engine answers: a frozen unit comes with all it holds, and cannot leave its thread.
 pub type LocalFlow<'e> = Flow<Box<Frozen<'e>>>;
 
 impl<L> Flow<L> {
-    /// The same with a late script handed over in another way.
+    /// The same with a frozen unit handed over in another way.
     pub fn map<M>(self, keep: impl FnOnce(L) -> M) -> Flow<M> {
         match self {
             Flow::Next => Flow::Next,
             Flow::Blocked(parked) => Flow::Blocked(parked),
             Flow::Postponed(until_ms) => Flow::Postponed(until_ms),
-            Flow::Script(late) => Flow::Script(keep(late)),
+            Flow::Frozen(frozen) => Flow::Frozen(keep(frozen)),
             Flow::Sleep(ms) => Flow::Sleep(ms),
             Flow::Close => Flow::Close,
             Flow::Shutdown => Flow::Shutdown,
@@ -80,11 +82,11 @@ impl Engine {
         if matches!(flow, Flow::Postponed(_)) {
             return flow;
         }
-        if session.client.marks.any(Marks::TRACKING_CACHING) && !matches!(flow, Flow::Script(_)) {
+        if session.client.marks.any(Marks::TRACKING_CACHING) && !matches!(flow, Flow::Frozen(_)) {
             self.end_caching(session, argv.at(0));
         }
         if session.reply_mode != ReplyMode::On {
-            if let Flow::Script(frozen) = &mut flow {
+            if let Flow::Frozen(frozen) = &mut flow {
                 frozen.is_silent = matches!(session.reply_mode, ReplyMode::Off | ReplyMode::Skip);
             }
             self.silence(session, reply, mark);
@@ -152,7 +154,7 @@ impl Engine {
             return Flow::Next;
         }
         match known.command.run {
-            Run::Handler(_) | Run::Hosted(_) => self.run_single(session, known, argv, reply),
+            Run::Handler(_) | Run::Hosted(_) | Run::Remote(_) => self.run_single(session, known, argv, reply),
             Run::Engine(op) => self.run_engine(op, session, known, argv, reply),
             Run::Container => {
                 let error = Error::Arity(known.name.to_string().into());
@@ -198,7 +200,7 @@ impl Engine {
             EngineOp::Multi => self.begin_multi(session, reply),
             EngineOp::Exec => return self.exec_multi(session, known, argv, reply),
             EngineOp::Discard => self.discard_multi(session, reply),
-            EngineOp::Watch => self.watch(session, argv, reply),
+            EngineOp::Watch => self.watch(session, known, argv, reply),
             EngineOp::Unwatch => self.unwatch(session, reply),
             EngineOp::Reset => self.reset(session, reply),
             EngineOp::Script(call) => {

@@ -1,14 +1,15 @@
 //! MULTI and EXEC: a queue of commands run as one unit under one lock set.
 //!
 //! The lock set of EXEC is the union of the keys of its queue and of the watched keys; whether something watched has
-//! changed is judged under it. A queue that holds a command on the whole keyspace, or a script, takes the script token
-//! first.
+//! changed is judged under it. A queue that holds a command on the whole keyspace, or something that may take long,
+//! takes the script token first.
 
 use super::commit::Unit;
 use super::exec::reply_timeout;
-use super::script::frozen::{Frozen, Then};
+use super::script::frozen::{Frozen, Then, Work};
 use super::script::{Hands, Step};
 use super::{Engine, Flow, LocalFlow};
+use crate::acl::user::DEFAULT;
 use crate::base::hash::key_hash;
 use crate::client::queue::Multi;
 use crate::client::{Marks, ReplyMode, Session};
@@ -35,6 +36,11 @@ pub(super) fn runs_inside(known: &Known) -> bool {
     }
 }
 
+/// Whether a command ends MULTI rather than adding to it.
+pub(super) fn leaves(known: &Known) -> bool {
+    runs_inside(known) && !matches!(known.command.run, Run::Engine(EngineOp::Multi | EngineOp::Watch))
+}
+
 /// An EXEC under way.
 pub(super) struct Exec {
     /// The number of EXEC, and how the client spelled it.
@@ -45,6 +51,8 @@ pub(super) struct Exec {
     at: usize,
     /// The replies so far, while it is frozen: nothing must come between them.
     replies: Vec<u8>,
+    /// Its user may no longer run some of it.
+    refused: bool,
 }
 
 impl Exec {
@@ -123,7 +131,13 @@ impl Engine {
         session.client.watching.store(0, Relaxed);
     }
 
-    pub(super) fn watch(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply) -> LocalFlow<'_> {
+    pub(super) fn watch(
+        &self,
+        session: &mut Session,
+        known: &Known,
+        argv: Argv<'_>,
+        reply: &mut Reply,
+    ) -> LocalFlow<'_> {
         if session.multi.is_some() {
             self.error(session, &Error::Text("ERR WATCH inside MULTI is not allowed"), reply);
             return Flow::Next;
@@ -138,6 +152,11 @@ impl Engine {
             let hash = key_hash(key);
             let locked = Txn::of_key(&self.node.keyspace, session.db, now_ms, hash);
             let Ok(mut txn) = locked else { return self.postpone(session) };
+            if let Some(error) = self.revoked(session, known, argv.all()) {
+                drop(txn);
+                self.refuse(session, Some(known), &error, reply);
+                return Flow::Next;
+            }
             txn.watch(key, &dirty);
             let ready = self.commit(txn, Unit::default());
             self.serve_ready(ready);
@@ -170,8 +189,9 @@ impl Engine {
         session.set_proto(Proto::Resp2);
         reply.set_proto(Proto::Resp2);
         session.reply_mode = ReplyMode::On;
-        session.user = self.node.acl.initial();
-        client.labels.write().user = b"default".to_vec();
+        // In this order: whoever changes that user after the look-up finds the client by its label.
+        client.labels.write().user = DEFAULT.to_vec();
+        session.set_user(self.node.acl.initial());
         reply.simple("RESET");
         Flow::Next
     }
@@ -218,11 +238,11 @@ impl Engine {
         let mark = reply.mark();
         reply.array(queue.len());
         let name = SmallVec::from_slice(name);
-        let exec = Exec { command: known.index, name, queue, at: 0, replies: Vec::new() };
+        let exec = Exec { command: known.index, name, queue, at: 0, replies: Vec::new(), refused: false };
         self.go_on_exec(exec, txn, token, Unit::of(&session.client), session, reply, mark)
     }
 
-    /// Runs what is left of a queue, up to its end or a script that takes long. The replies begin at the mark.
+    /// Runs what is left of a queue, up to its end or something that takes long. The replies begin at the mark.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn go_on_exec<'e>(
         &'e self,
@@ -237,13 +257,19 @@ impl Engine {
         while exec.at < exec.queue.len() {
             let (index, argv) = exec.queue.get(exec.at);
             let known = self.commands.get(index);
+            if let Some(error) = self.judge_queued(session, known, &argv) {
+                self.error(session, &error, reply);
+                exec.refused = true;
+                exec.at += 1;
+                continue;
+            }
             match self.exec_one(known, &argv, &mut txn, token.as_deref_mut(), session, reply, &mut unit) {
                 Step::Ended(failed) => self.account(session, known, &argv, failed),
-                Step::Late(run) => match token {
+                Step::Late(work) => match token {
                     Some(host) => {
                         drop(argv);
                         let then = Then::Exec(exec.freeze(reply, mark));
-                        return Flow::Script(Frozen::new(self, txn, host, unit, run, then));
+                        return Flow::Frozen(Frozen::new(self, txn, host, unit, work, then));
                     }
                     None => break,
                 },
@@ -253,7 +279,7 @@ impl Engine {
         self.end_unit(txn, token, unit);
         self.leave_multi(session);
         exec.queue.end();
-        self.end_exec(session, exec.command, &exec.name, false)
+        self.end_exec(session, exec.command, &exec.name, exec.refused)
     }
 
     /// Counts a queued command that was frozen and has run.
@@ -281,7 +307,7 @@ impl Engine {
         let mut knowns = queue.numbers().map(|index| self.commands.get(index));
         let is_wide = queue.numbers().any(|index| self.commands.get(index).command.spec.keys.is_wide());
         let mut token = None;
-        if is_wide || knowns.any(|known| known.command.is_hosted()) {
+        if is_wide || knowns.any(|known| known.command.wants_token()) {
             token = Some(self.node.wait_token()?);
         }
         if is_wide {
@@ -330,12 +356,13 @@ impl Engine {
                 self.error(session, &Error::Text("ERR This command is not allowed here"), replies);
                 Step::Ended(true)
             }
-            (Run::Handler(_) | Run::Hosted(_), host) => {
+            (Run::Handler(_) | Run::Hosted(_) | Run::Remote(_), host) => {
                 self.prepare(txn, session, known);
                 let (outcome, failed) = self.call(txn, host, session, known, argv, replies, Origin::Exec, unit);
                 match outcome {
                     Outcome::Block(block) => reply_timeout(block.on_timeout, replies),
                     Outcome::Done | Outcome::Sleep(_) | Outcome::Held => {}
+                    Outcome::Migrate(migration) => return Step::Late(Work::Migration(Some(migration))),
                     Outcome::Shutdown => session.closing = true,
                 }
                 Step::Ended(failed)

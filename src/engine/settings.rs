@@ -22,6 +22,5 @@ impl Engine {
         self.node.client_memory.set_limit(config.maxmemory_clients.get(), config.maxmemory.size());
         self.limit_clients();
         self.node.keyspace.interest.notify.store(config.notify_keyspace_events.bits(), Relaxed);
-        self.node.acl.require_password(&config.requirepass.get());
     }
 }

@@ -78,7 +78,7 @@ pub fn add_value(digest: &mut Digest, entry: &Entry) {
         }
         ValueRef::Stream(stream) => {
             for item in stream.log().range(StreamId::MIN, StreamId::MAX) {
-                digest.mix(item.id.to_string().as_bytes());
+                digest.mix(format!("{}.{}", item.id.ms, item.id.seq).as_bytes());
                 for (name, value) in item.pairs() {
                     digest.mix_value(name);
                     digest.mix_value(value);

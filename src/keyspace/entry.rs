@@ -57,7 +57,7 @@ const STREAM: u32 = 7;
 const EXPIRY: u32 = 1 << 3;
 /// On which side of the running cut the entry is.
 const EPOCH: u32 = 1 << 4;
-/// The string was changed in place.
+/// The string was changed in place; the integer is a copy.
 const RAW: u32 = 1 << 5;
 /// The length of the key does not fit the header.
 const LONG_KEY: u32 = 1 << 6;
@@ -282,7 +282,8 @@ impl Entry {
     pub fn is_raw(&self) -> bool {
         self.meta() & RAW != 0
     }
-    /// Marks the string as changed in place.
+    /// Marks the string as changed in place. An integer that bears the mark is one that COPY made: in Redis it has an
+    /// object of its own, where others share one.
     pub fn mark_raw(&self) {
         self.set_meta(self.meta() | RAW);
     }
@@ -338,6 +339,7 @@ impl Entry {
             NewStr::Int(n) if self.meta() & WHAT == INT => {
                 // SAFETY: the payload of INT is an i64.
                 unsafe { self.payload().cast::<i64>().write(*n) };
+                self.set_meta(self.meta() & !RAW);
                 return;
             }
             NewStr::Copy(text) => text,

@@ -19,6 +19,8 @@ pub struct Db {
     pub wheel: Wheel,
     /// Keys with a deadline of their own.
     pub volatile: usize,
+    /// The sum of their deadlines, in Unix milliseconds.
+    pub deadlines: u128,
     /// Hashes with at least one field that has a deadline.
     pub volatile_fields: usize,
     /// The number this database had when the running cut began.
@@ -34,10 +36,18 @@ impl Db {
             table: Table::new(),
             wheel: Wheel::new(now_ms),
             volatile: 0,
+            deadlines: 0,
             volatile_fields: 0,
             cut_number: number,
             cut_position: None,
         }
+    }
+
+    /// Counts that a key has the deadline `new` instead of `old`.
+    #[inline]
+    pub fn redate(&mut self, old: Option<u64>, new: Option<u64>) {
+        self.volatile = self.volatile + new.is_some() as usize - old.is_some() as usize;
+        self.deadlines = self.deadlines + u128::from(new.unwrap_or(0)) - u128::from(old.unwrap_or(0));
     }
 }
 
@@ -98,7 +108,7 @@ impl Shard {
         entry.set_epoch(self.epoch);
         let part = &mut self.dbs[db];
         if let Some(at) = entry.expiry() {
-            part.volatile += 1;
+            part.redate(None, Some(at));
             part.wheel.add(at, hash);
         }
         if let Some(at) = entry.field_deadline() {
@@ -113,9 +123,7 @@ impl Shard {
         self.save_old(db, hash, key);
         let part = &mut self.dbs[db];
         let entry = part.table.remove(hash, key)?;
-        if entry.expiry().is_some() {
-            part.volatile -= 1;
-        }
+        part.redate(entry.expiry(), None);
         if entry.field_deadline().is_some() {
             part.volatile_fields -= 1;
         }

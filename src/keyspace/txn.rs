@@ -628,7 +628,7 @@ impl<'k> Txn<'k> {
                     let at = if let Deadline::At(at) = deadline { Some(at) } else { None };
                     if old != at {
                         entry.set_expiry(at);
-                        part.volatile = part.volatile + at.is_some() as usize - old.is_some() as usize;
+                        part.redate(old, at);
                         match at {
                             Some(at) if old.is_none_or(|o| at < o) => part.wheel.add(at, hash),
                             _ => {}
@@ -875,7 +875,7 @@ impl<'k> Txn<'k> {
         let old = entry.expiry();
         if old != at {
             entry.set_expiry(at);
-            part.volatile = part.volatile + at.is_some() as usize - old.is_some() as usize;
+            part.redate(old, at);
             match at {
                 Some(at) if old.is_none_or(|o| at < o) => part.wheel.add(at, hash),
                 _ => {}

@@ -13,7 +13,8 @@ use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
-/// What runs: SCRIPT KILL ends the one, FUNCTION KILL the other.
+/// What runs: SCRIPT KILL ends the one, FUNCTION KILL the other. A MIGRATE passes for a script that is never late, so
+/// that neither has an effect on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A script of EVAL.

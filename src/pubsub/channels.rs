@@ -39,6 +39,10 @@ impl Channels {
             subscribers.iter().map(Arc::as_ref).for_each(f);
         }
     }
+    /// Calls `f` with every subscriber and what it is subscribed to.
+    pub fn each_subscription(&self, mut f: impl FnMut(&Arc<Client>, &[u8])) {
+        self.map.iter().for_each(|entry| entry.value().iter().for_each(|client| f(client, entry.key())));
+    }
     /// Number of subscribers of a channel.
     pub fn count(&self, channel: &[u8]) -> usize {
         self.map.get(channel).map_or(0, |s| s.len())

@@ -15,6 +15,7 @@ use channels::Channels;
 use parking_lot::Mutex;
 use patterns::Patterns;
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// Locks that put the messages of each channel in order; channels share them by hash.
 const ORDERS: usize = 64;
@@ -107,6 +108,12 @@ impl PubSub {
     /// The same for a shard channel.
     pub fn listening_to_shard(&self, channel: &[u8], receivers: usize) -> usize {
         those_open(receivers, |look: &mut dyn FnMut(&Client)| self.shard_channels.each(channel, look))
+    }
+    /// Calls `f` with every client, each name it listens to, and whether that is a pattern.
+    pub fn each_subscription(&self, mut f: impl FnMut(&Arc<Client>, &[u8], bool)) {
+        self.channels.each_subscription(|client, name| f(client, name, false));
+        self.shard_channels.each_subscription(|client, name| f(client, name, false));
+        self.patterns.each_subscription(|client, name| f(client, name, true));
     }
     fn order(&self, channel: &[u8]) -> &Mutex<()> {
         &self.orders[key_hash(channel) as usize % ORDERS]

@@ -46,6 +46,10 @@ impl Patterns {
         let subscribers = map.iter().filter(|(p, _)| glob::matches(p, channel)).flat_map(|(_, clients)| clients);
         subscribers.map(Arc::as_ref).for_each(f);
     }
+    /// Calls `f` with every subscriber and what it is subscribed to.
+    pub fn each_subscription(&self, mut f: impl FnMut(&Arc<Client>, &[u8])) {
+        self.map.read().iter().for_each(|(pattern, clients)| clients.iter().for_each(|client| f(client, pattern)));
+    }
     /// Number of patterns.
     pub fn len(&self) -> usize {
         self.map.read().len()

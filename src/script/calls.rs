@@ -34,6 +34,7 @@ impl Ground<'_> {
 }
 
 /// What a native leaves on top of the stack.
+#[derive(Clone, Copy)]
 enum Left {
     /// Its result.
     Value,
@@ -131,24 +132,32 @@ fn run(ground: &Ground<'_>, stack: Stack, on_error: Left) -> Result<Left, Dying>
         Err(refused) => return Ok(refuse(stack, refused, on_error)),
     };
     let resp3 = desk.script_resp3.get();
-    let left = desk.ask(|caller| {
-        let reply = caller.call(&args, resp3);
-        stack.cut(0);
-        match (reply, &on_error) {
-            ([b'-', ..], Left::Error) => {
-                push_error_table(stack, until_nul(&with_code(reply)), true);
-                Left::Error
-            }
-            _ if ground.has_room(reply.len()) && value::to_lua(stack, reply) => Left::Value,
-            _ => {
-                stack.cut(0);
-                stack.push_text(b"not enough memory");
-                Left::Error
-            }
+    let left = match desk.ask(|caller| Some(leave(ground, stack, caller.call(&args, resp3)?, on_error)))? {
+        Some(left) => left,
+        None => {
+            desk.pause()?;
+            desk.ask(|caller| leave(ground, stack, caller.end_call(), on_error))?
         }
-    })?;
+    };
     desk.count_call()?;
     Ok(left)
+}
+
+/// Leaves a reply in place of the arguments.
+fn leave(ground: &Ground<'_>, stack: Stack, reply: &[u8], on_error: Left) -> Left {
+    stack.cut(0);
+    match (reply, on_error) {
+        ([b'-', ..], Left::Error) => {
+            push_error_table(stack, until_nul(&with_code(reply)), true);
+            Left::Error
+        }
+        _ if ground.has_room(reply.len()) && value::to_lua(stack, reply) => Left::Value,
+        _ => {
+            stack.cut(0);
+            stack.push_text(b"not enough memory");
+            Left::Error
+        }
+    }
 }
 
 fn checking(ground: &Ground<'_>, stack: Stack) -> Result<Left, Dying> {

@@ -173,10 +173,15 @@ impl Desk {
             // Compiling has no caller, and nobody waits for it.
             None | Some(Tick::Continue) => Ok(()),
             Some(Tick::Kill) => Err(self.die()),
-            Some(Tick::Yield) => match self.switch.get().map(|switch| switch.ask(Ask::Later)) {
-                Some(Tell::Go) => Ok(()),
-                _ => Err(self.die()),
-            },
+            Some(Tick::Yield) => self.pause(),
+        }
+    }
+
+    /// Goes on when the driver says so.
+    pub fn pause(&self) -> Result<(), Dying> {
+        match self.switch.get().map(|switch| switch.ask(Ask::Later)) {
+            Some(Tell::Go) => Ok(()),
+            _ => Err(self.die()),
         }
     }
 

@@ -570,8 +570,8 @@ struct LibraryBody<'a> {
 }
 
 impl Caller for LibraryBody<'_> {
-    fn call(&mut self, _: &[&[u8]], _: bool) -> &[u8] {
-        b"-ERR Commands cannot be called while a library is loaded\r\n"
+    fn call(&mut self, _: &[&[u8]], _: bool) -> Option<&[u8]> {
+        Some(b"-ERR Commands cannot be called while a library is loaded\r\n")
     }
 
     fn acl_check(&mut self, _: &[&[u8]]) -> Option<bool> {

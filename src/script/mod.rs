@@ -51,8 +51,14 @@ pub use host::{Ended, Host, Progress};
 pub trait Caller {
     /// Runs one command for the script and returns its reply as RESP, errors as `-CODE text\r\n`. `resp3` is the protocol
     /// the reply is wanted in. All checks of a nested command (known, arity, allowed from scripts, ACL, memory,
-    /// read-only) are the caller's.
-    fn call(&mut self, args: &[&[u8]], resp3: bool) -> &[u8];
+    /// read-only) are the caller's. `None` when the command waits for something outside: the script is frozen until it
+    /// has come, and [`end_call`](Caller::end_call) has the reply.
+    fn call(&mut self, args: &[&[u8]], resp3: bool) -> Option<&[u8]>;
+
+    /// The reply that was awaited.
+    fn end_call(&mut self) -> &[u8] {
+        b""
+    }
 
     /// Whether the user may run this command line; `None` when there is no such command.
     fn acl_check(&mut self, args: &[&[u8]]) -> Option<bool>;

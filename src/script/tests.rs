@@ -24,7 +24,7 @@ struct Fake {
 }
 
 impl Caller for Fake {
-    fn call(&mut self, args: &[&[u8]], resp3: bool) -> &[u8] {
+    fn call(&mut self, args: &[&[u8]], resp3: bool) -> Option<&[u8]> {
         let out = &mut self.reply;
         out.clear();
         let name = String::from_utf8_lossy(args[0]).to_lowercase();
@@ -46,7 +46,7 @@ impl Caller for Fake {
             }
             _ => out.extend_from_slice(b"-ERR Unknown Redis command called from script\r\n"),
         }
-        out
+        Some(out)
     }
 
     fn acl_check(&mut self, args: &[&[u8]]) -> Option<bool> {

@@ -126,7 +126,7 @@ fn may_come(engine: &Engine, stream: &mut impl Write, remote: bool) -> bool {
     let node = &engine.node;
     let refusal = if node.clients.len() as i64 >= node.config.maxclients.get() {
         listen::TOO_MANY
-    } else if remote && node.config.protected_mode.get() && node.acl.default_user().passwords.is_empty() {
+    } else if remote && node.config.protected_mode.get() && node.acl.default_user().no_pass {
         listen::DENIED
     } else {
         return true;

@@ -4,11 +4,12 @@
 //! replies at once. Between turns an idle connection owns no buffer: the scratch, the room for arguments and the reply
 //! buffer belong to the worker, and only a cut-off request or unsent replies are moved to buffers of the connection's own.
 
-use super::ahead;
+use super::{ahead, migrate};
 use crate::base::hash::key_hash;
 use crate::client::{Client, ClientType, Marks, Session, Sleep};
 use crate::command::args::Argv;
 use crate::command::ctx::UNBLOCKED;
+use crate::command::migrate::Migration;
 use crate::config::special::ClientClass;
 use crate::engine::block::Parked;
 use crate::engine::script::frozen::Frozen;
@@ -43,7 +44,7 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
     static REPLY: RefCell<Reply> = RefCell::default();
     static ROOM: RefCell<Room> = RefCell::default();
-    /// The script between two slices, if it is one of this worker's clients that runs it. It must not leave the thread,
+    /// The frozen unit, if it is one of this worker's clients that runs it. It must not leave the thread,
     /// while the task of its client might as far as the compiler knows.
     static LATE: Cell<Option<Box<Frozen<'static>>>> = const { Cell::new(None) };
 }
@@ -312,7 +313,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             ROOM.with_borrow_mut(|room| self.parser.lend_room(room));
             let turn = self.run_requests(input, out);
             ROOM.with_borrow_mut(|room| self.parser.return_room(room));
-            if direct {
+            // Without replies the buffer stays with the worker.
+            if direct && !own.is_empty() {
                 std::mem::swap(&mut unsent, &mut *own);
             }
             self.unsent = unsent;
@@ -533,6 +535,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             }
         }
         self.session.client.out_bytes.store(0, Relaxed);
+        if self.unsent.memory_bytes() == 0 {
+            self.unsent.set_proto(self.session.proto);
+            return Poll::Ready(true);
+        }
         // The buffer goes back to the worker, so that an idle connection has none.
         REPLY.with(|reply| {
             let mut reply = reply.borrow_mut();
@@ -571,23 +577,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             }
             Flow::Blocked(parked) => self.wait_parked(parked).await,
             Flow::Postponed(until_ms) => self.wait_pause(until_ms).await,
-            Flow::Script(()) => self.run_script().await,
+            Flow::Frozen(()) => self.run_frozen().await,
         }
     }
 
-    /// Runs a script slice by slice; in between the worker serves others. A client that goes away does not end it.
-    async fn run_script(&mut self) -> After {
+    /// Runs a frozen unit slice by slice, and carries its migrations out; meanwhile the worker serves others. A client
+    /// that goes away does not end it.
+    async fn run_frozen(&mut self) -> After {
         loop {
-            tokio::task::yield_now().await;
+            match take_migration() {
+                None => tokio::task::yield_now().await,
+                Some(migration) => {
+                    let unfreeze = Unfreeze;
+                    let migration = migrate::carry(migration, &self.engine.node.stats).await;
+                    std::mem::forget(unfreeze);
+                    give_back(migration);
+                }
+            }
             let Some(frozen) = LATE.take() else { return After::Next };
             let mut out = std::mem::take(&mut self.unsent);
             out.set_proto(self.session.proto);
             let engine = self.engine;
-            let flow =
-                guarded("a script", &mut self.session, &mut out, |session, out| engine.resume(frozen, session, out));
+            let flow = guarded("a frozen unit", &mut self.session, &mut out, |session, out| {
+                engine.resume(frozen, session, out)
+            });
             self.unsent = out;
             match flow {
-                Flow::Script(()) => {}
+                Flow::Frozen(()) => {}
                 flow => return Box::pin(self.follow(flow)).await,
             }
         }
@@ -731,6 +747,31 @@ fn class_of(client: &Client) -> ClientClass {
         ClientType::Replica => ClientClass::Replica,
         ClientType::Pubsub => ClientClass::Pubsub,
         ClientType::Normal | ClientType::Primary => ClientClass::Normal,
+    }
+}
+
+/// Takes out what the frozen unit waits for.
+fn take_migration() -> Option<Box<Migration>> {
+    let mut frozen = LATE.take()?;
+    let migration = frozen.migration().take();
+    LATE.set(Some(frozen));
+    migration
+}
+
+/// Gives the frozen unit what it waited for.
+fn give_back(migration: Box<Migration>) {
+    if let Some(mut frozen) = LATE.take() {
+        *frozen.migration() = Some(migration);
+        LATE.set(Some(frozen));
+    }
+}
+
+/// Lets go of the frozen unit when its task ends while it waits: a fault, or the end of the server.
+struct Unfreeze;
+
+impl Drop for Unfreeze {
+    fn drop(&mut self) {
+        drop(LATE.take());
     }
 }
 

@@ -1,5 +1,6 @@
 //! Timers: the sweep of each worker's shards, and the slow ticks of the whole server.
 
+use super::migrate;
 use crate::client::{ClientType, Marks};
 use crate::engine::Engine;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ const SWEEP_EVERY: Duration = Duration::from_millis(5);
 /// How often it looks while there is none.
 const IDLE_EVERY: Duration = Duration::from_millis(100);
 
-/// Expires what is due in the shards of one worker, for ever. A worker's shards are those whose number is its own
+/// Expires what is due in the shards of one worker, and closes connections that it keeps for nothing, for ever. A
+/// worker's shards are those whose number is its own
 /// modulo the number of workers, so each is swept by one worker.
 pub async fn sweep(engine: Arc<Engine>, worker: usize, workers: usize) {
     let shards: Vec<usize> = (worker..engine.node.keyspace.shard_count()).step_by(workers).collect();
@@ -24,6 +26,7 @@ pub async fn sweep(engine: Arc<Engine>, worker: usize, workers: usize) {
                 more |= engine.sweep(shard);
             }
         }
+        migrate::close_unused(&engine.node.stats);
         if more {
             tokio::task::yield_now().await;
         } else {

@@ -11,11 +11,14 @@ pub mod control;
 pub mod cron;
 pub mod listen;
 pub mod log;
+mod migrate;
 pub mod process;
 pub mod settings;
 pub mod signal;
 pub mod start;
+pub mod users;
 
+use crate::acl::file::Declared;
 use crate::base::time::Clock;
 use crate::command::CommandTable;
 use crate::config::Config;
@@ -32,11 +35,12 @@ use tokio::sync::{mpsc, watch};
 ///
 /// # Errors
 /// The text for the log of why it could not start.
-pub fn run(config: Arc<Config>, renames: &[(Vec<u8>, Vec<u8>)]) -> Result<(), String> {
+pub fn run(config: Arc<Config>, renames: &[(Vec<u8>, Vec<u8>)], declared: &[Declared]) -> Result<(), String> {
     let commands = CommandTable::new(renames).map_err(str::to_string)?;
     let node = Node::new(config, Clock::real(), commands.all().len()).map_err(|e| e.to_string())?;
     let engine = Arc::new(Engine { node, commands });
     engine.adopt_config();
+    users::load(&engine, declared)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -4,14 +4,17 @@
 //! that closes the old listeners before it opens the new ones (the addresses may overlap), while the worker waits. The
 //! main thread never waits for a worker while it serves, so this ends; should the server be stopping, the wait does.
 
+use crate::acl::file;
+use crate::acl::user::DEFAULT;
 use crate::base::bytes;
+use crate::client::Marks;
 use crate::config::choices::OomScoreAdj;
 use crate::config::live::Apply;
 use crate::config::rewrite::{self, Extra};
 use crate::config::{Config, Hook};
 use crate::engine::Engine;
 use crate::server::accept::Listening;
-use crate::server::start;
+use crate::server::{start, users};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::time::Duration;
@@ -53,6 +56,15 @@ impl Settings {
         wait.recv_timeout(LISTEN_MAX).unwrap_or_else(|_| Err("the server is stopping".into()))
     }
 
+    /// The password of the user `default`. Sessions that wait for one are to look whether they still need to.
+    fn set_password(&self, config: &Config) {
+        let Some(engine) = self.engine.upgrade() else { return };
+        engine.node.acl.require_password(&config.requirepass.get());
+        for client in engine.node.clients.those(|client| client.labels.read().user == DEFAULT) {
+            client.marks.set(Marks::USER_CHANGED, true);
+        }
+    }
+
     fn warn_if_over(&self, config: &Config) {
         let (limit, used) = (config.maxmemory.size(), crate::base::alloc::used_memory() as u64);
         if limit != 0 && limit < used {
@@ -78,6 +90,10 @@ impl Apply for Settings {
             Hook::Maxclients => start::raise_maxclients(config),
             Hook::Maxmemory => {
                 self.warn_if_over(config);
+                Ok(())
+            }
+            Hook::Requirepass => {
+                self.set_password(config);
                 Ok(())
             }
             Hook::Dir => start::enter(&config.dir.get()).map(|full| config.dir.store(&full)),
@@ -111,7 +127,12 @@ impl Apply for Settings {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             other => other,
         };
-        let text = old.map(|old| rewrite::rewritten(&old, config, &Extra { users: None, all }));
+        let users = self
+            .engine
+            .upgrade()
+            .filter(|_| config.aclfile.get().is_empty())
+            .map(|engine| engine.node.acl.all().iter().map(|user| file::config_line(user)).collect());
+        let text = old.map(|old| rewrite::rewritten(&old, config, &Extra { users, all }));
         match text.and_then(|text| rewrite::write(path, &text)) {
             Ok(()) => {
                 tracing::info!("CONFIG REWRITE executed with success.");
@@ -123,6 +144,14 @@ impl Apply for Settings {
                 Err(format!("Rewriting config file: {why}"))
             }
         }
+    }
+
+    fn read_users(&self, config: &Config) -> Result<Vec<u8>, String> {
+        users::read(config)
+    }
+
+    fn write_users(&self, config: &Config, text: &[u8]) -> Result<(), String> {
+        users::write(config, text)
     }
 }
 

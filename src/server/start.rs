@@ -1,6 +1,8 @@
 //! From a command line to a configured process, in the order of `redis-server`: read the configuration, check the log,
 //! go into the background, say hello. No thread runs before the end of this.
 
+use crate::acl::file::Declared;
+use crate::acl::rule::Rules;
 use crate::base::{bytes, glob};
 use crate::command::CommandTable;
 use crate::config::argv::{self, Start};
@@ -62,7 +64,7 @@ fn serve(argv: Vec<Vec<u8>>, file: Option<Vec<u8>>, stdin: bool, options: Vec<u8
         }
         Err(fault) => return refuse(&fault.to_string()),
     }
-    match settle(&config).and_then(|()| crate::server::run(config.clone(), &disk.renames)) {
+    match settle(&config).and_then(|()| crate::server::run(config.clone(), &disk.renames, &disk.users)) {
         Ok(()) => {
             remove_pidfile(&config);
             ExitCode::SUCCESS
@@ -301,6 +303,8 @@ fn full_path(name: &[u8]) -> PathBuf {
 struct Disk {
     /// Commands under other names: old and new.
     renames: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Users declared so far.
+    users: Vec<Declared>,
 }
 
 impl World for Disk {
@@ -324,14 +328,14 @@ impl World for Disk {
     }
 
     fn user(&mut self, words: &[Vec<u8>]) -> Result<(), String> {
-        // What CONFIG REWRITE of a server without passwords writes is what holds here anyway.
-        let [name, rules @ ..] = words else { return Err("Bad directive or wrong number of arguments".into()) };
-        let open = ["on", "nopass", "sanitize-payload", "allkeys", "~*", "allchannels", "&*", "allcommands", "+@all"];
-        if name == b"default" && rules.iter().all(|rule| open.iter().any(|known| known.as_bytes() == rule)) {
-            return Ok(());
-        }
-        let name = bytes::to_text(name);
-        Err(format!("Error in user declaration '{name}': users other than an open 'default' are not in this version"))
+        let commands = CommandTable::new(&[]).map_err(str::to_string)?;
+        let rules = Rules { commands: &commands, open_channels: false };
+        let declared = Declared::read(words, &self.users, rules).map_err(|fault| {
+            let name = words.first().map_or(String::new(), |name| bytes::to_text(name));
+            format!("Error in user declaration '{name}': {fault}")
+        })?;
+        self.users.push(declared);
+        Ok(())
     }
 }
 

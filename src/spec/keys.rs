@@ -62,10 +62,6 @@ impl Access {
     pub const fn writes(self) -> bool {
         self.0 & (Self::UPDATE_BIT | Self::INSERT_BIT | Self::DELETE_BIT) != 0
     }
-    /// What is done depends on the arguments.
-    pub const fn is_variable(self) -> bool {
-        self.0 & Self::VARIABLE_BIT != 0
-    }
     /// No key at all.
     pub const fn is_channel(self) -> bool {
         self.0 & Self::NOT_KEY_BIT != 0
@@ -163,6 +159,8 @@ pub enum Keys {
     None,
     /// One, at this argument: the fast path.
     One(u8, Access),
+    /// One, at this argument. What COMMAND shows is done with it, and what is done with it by a given request.
+    Depends(u8, Access, fn(&[&[u8]]) -> Access),
     /// Found by key specs.
     Specs(&'static [KeySpec]),
     /// Found by a function; the specs are what COMMAND shows.
@@ -209,7 +207,7 @@ impl Keys {
     pub fn specs(&self) -> SmallVec<[KeySpec; 4]> {
         match *self {
             Keys::None | Keys::All | Keys::Walk => SmallVec::new(),
-            Keys::One(i, a) => SmallVec::from_slice(&[KeySpec::one(i, a)]),
+            Keys::One(i, a) | Keys::Depends(i, a, _) => SmallVec::from_slice(&[KeySpec::one(i, a)]),
             Keys::Specs(s) | Keys::By(_, s) | Keys::AllShowing(_, s) => SmallVec::from_slice(s),
         }
     }
@@ -218,9 +216,8 @@ impl Keys {
     pub fn find(&self, argv: &[&[u8]]) -> Result<Found, BadKeys> {
         match *self {
             Keys::None | Keys::All | Keys::Walk => Ok(Found::new()),
-            Keys::One(i, a) => {
-                Ok(if (i as usize) < argv.len() { Found::from_slice(&[(i as usize, a)]) } else { Found::new() })
-            }
+            Keys::One(i, a) => Ok(one(i, argv, |_| a)),
+            Keys::Depends(i, _, access) => Ok(one(i, argv, access)),
             Keys::By(f, _) | Keys::AllShowing(f, _) => f(argv),
             Keys::Specs(specs) => {
                 let mut found = Found::new();
@@ -231,6 +228,12 @@ impl Keys {
             }
         }
     }
+}
+
+/// The key at argument `index`, if there is such an argument.
+fn one(index: u8, argv: &[&[u8]], access: impl Fn(&[&[u8]]) -> Access) -> Found {
+    let index = index as usize;
+    if index < argv.len() { Found::from_slice(&[(index, access(argv))]) } else { Found::new() }
 }
 
 /// Finds the keys of one spec, adding them to `found`.

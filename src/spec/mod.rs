@@ -30,6 +30,8 @@ pub struct CommandSpec {
     pub categories: Categories,
     /// Where the keys are.
     pub keys: Keys,
+    /// Which arguments are channels to publish to or to listen on.
+    pub channels: Channels,
     /// How a change made by it is written to the log.
     pub effect: Propagate,
     /// Argument tree of COMMAND DOCS.
@@ -50,6 +52,7 @@ impl CommandSpec {
         flags: Flags::NONE,
         categories: Categories::NONE,
         keys: Keys::None,
+        channels: Channels::None,
         effect: Propagate::Never,
         args: &[],
         tips: &[],
@@ -291,6 +294,30 @@ impl Group {
             Group::Geo => "geo",
             Group::Stream => "stream",
             Group::Bitmap => "bitmap",
+        }
+    }
+}
+
+/// Which arguments of a request are channels that it publishes to or listens on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// None.
+    None,
+    /// The first.
+    First,
+    /// All.
+    All,
+    /// All, and they are patterns of names.
+    Patterns,
+}
+
+impl Channels {
+    /// Their places in a request of `argc` arguments.
+    pub fn places(self, argc: usize) -> std::ops::Range<usize> {
+        match self {
+            Channels::None => 0..0,
+            Channels::First => 1..argc.min(2),
+            Channels::All | Channels::Patterns => 1..argc,
         }
     }
 }

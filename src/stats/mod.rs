@@ -90,6 +90,8 @@ pub struct Stats {
     pub query_disconnections: AtomicU64,
     /// Clients evicted for `maxmemory-clients`.
     pub evicted_clients: AtomicU64,
+    /// Connections kept for the next MIGRATE.
+    pub migrate_sockets: AtomicU64,
     /// Bytes in use when the server was ready to accept.
     pub startup_bytes: AtomicU64,
     /// Turns of the housekeeping, the nanoseconds they took, and the longest.
@@ -124,6 +126,7 @@ impl Stats {
             outbox_disconnections: AtomicU64::new(0),
             query_disconnections: AtomicU64::new(0),
             evicted_clients: AtomicU64::new(0),
+            migrate_sockets: AtomicU64::new(0),
             startup_bytes: AtomicU64::new(0),
             ticks: Default::default(),
             rates: rate::Rates::default(),

@@ -35,6 +35,7 @@ fn rule(command: &Command) -> Rule {
         // Texts that compare equal stay in the order the algorithm leaves them in.
         b"SORT" | b"SORT_RO" if has(b"ALPHA") && has(b"BY") => Rule::AnyOrder,
         b"XADD" if has(b"*") => Rule::SameShape,
+        b"ACL" if upper(1) == b"GENPASS" => Rule::SameShape,
         b"XPENDING" if command.len() > 3 => Rule::Near,
         // Fields and their number changed with 7.2.
         b"XINFO" if upper(1) == b"CONSUMERS" => Rule::ErrorOnly,

@@ -45,6 +45,11 @@ const DIFFERENCES: &[Difference] = &[
         reason: "since 7.2 the options are read to their end before the password is judged",
     },
     Difference {
+        command: "HELLO",
+        explains: |_, ours, theirs| says(ours, "ERR Client names cannot contain") && says(theirs, "WRONGPASS"),
+        reason: "the same",
+    },
+    Difference {
         command: "OBJECT",
         explains: |_, ours, theirs| is_text(ours, "listpack") && is_text(theirs, "quicklist"),
         reason: "since 7.2 a short list is a listpack",
@@ -80,6 +85,19 @@ const DIFFERENCES: &[Difference] = &[
         command: "*",
         explains: |_, ours, theirs| same_numbers(ours, theirs),
         reason: "since 7.2 doubles are written in as few digits as tell them apart, with an exponent where Grisu2 gives one",
+    },
+    Difference {
+        command: "*",
+        explains: crate::acl::same_but_for_words,
+        reason: "since 7.2 refusals name the user, and rules for commands are shown as they were given",
+    },
+    Difference {
+        command: "ACL",
+        explains: |command, ours, theirs| {
+            let opens = command.iter().filter(|word| word.starts_with(b"(") && !word.ends_with(b")"));
+            opens.count() > 1 && is_error(ours) && is_error(theirs)
+        },
+        reason: "since 7.2 a selector begins at its first parenthesis, not at its last",
     },
     Difference {
         command: "COMMAND",

@@ -1,4 +1,4 @@
-//! RESTORE of payloads that the original made, whole and damaged. What a damaged payload with a right checksum may do is
+//! RESTORE of payloads that the original made, whole and damaged, and MIGRATE to where nobody listens. What a damaged payload with a right checksum may do is
 //! the fuzz targets' matter: by default the original believes it.
 
 use crate::support::random::Random;
@@ -11,6 +11,7 @@ pub const FAMILY: Family = Family {
         "TYPE key",
         "OBJECT ENCODING key",
         "PTTL key",
+        "DEBUG DIGEST-VALUE key",
         "GET key",
         "LRANGE key 0 -1",
         "ZRANGE key 0 -1 WITHSCORES",
@@ -31,6 +32,11 @@ pub const FAMILY: Family = Family {
         "!RESTORE key 0 payload odd",
         "!RESTORE key 0 val",
         "DUMP 'no-such-key'",
+        // To where nobody listens.
+        "!MIGRATE '127.0.0.1' 1 key 0 100 [COPY] [REPLACE]",
+        "!MIGRATE '127.0.0.1' 1 '' 0 100 { [COPY] [REPLACE] [AUTH val] [AUTH2 val val] } KEYS (key)+",
+        "!MIGRATE '127.0.0.1' 1 ( key | '' ) odd odd { [COPY] [REPLACE] [AUTH] [AUTH2 val] [KEYS] [val] }",
+        "COMMAND GETKEYSANDFLAGS MIGRATE '127.0.0.1' 1 ( key | '' ) 0 100 { [COPY] [AUTH val] [AUTH2 val val] } [KEYS key key]",
         "APPEND key val",
         "RPUSH key elem",
         "SADD key int",

@@ -16,6 +16,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acl;
 mod bits;
 mod compare;
 mod connection;
@@ -68,5 +69,5 @@ macro_rules! families {
 }
 
 mod family {
-    families! { bits, connection, dump, geo, hash, hll, key, list, multi, pubsub, scan, script, set, sort, stream, string, zset }
+    families! { acl, bits, connection, dump, geo, hash, hll, key, list, multi, pubsub, scan, script, set, sort, stream, string, zset }
 }

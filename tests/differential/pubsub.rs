@@ -13,6 +13,7 @@ pub const FAMILY: Family = Family {
         "2x !UNSUBSCRIBE channel",
         "2x !PSUBSCRIBE pattern",
         "!PUNSUBSCRIBE pattern",
+        "!CLIENT REPLY ON",
         "!SSUBSCRIBE channel",
         "!SUNSUBSCRIBE channel",
         "!PUBLISH 'elsewhere' val",

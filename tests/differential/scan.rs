@@ -28,6 +28,9 @@ pub const FAMILY: Family = Family {
         "!SCAN 99999999999999999999999",
         "!SSCAN key 'abc'",
         "!HSCAN key 0 COUNT",
+        "!SCAN 0 TYPE 'string' COUNT ( 0 | -1 | 9223372036854775808 | 'abc' )",
+        "!SCAN 0 TYPE odd COUNT 1000",
+        "!SCAN 0 MATCH",
         "DBSIZE",
     ],
 };

@@ -29,6 +29,8 @@ pub const FAMILY: Family = Family {
         "2x SORT 'a:zset' { BY 'nosort' [ASC | DESC] [LIMIT idx idx] [GET get] }",
         "2x SORT key { [BY by] [GET get] } STORE key",
         "SORT_RO key { [BY by] [GET get] [STORE key] }",
+        "SORT key { [BY by] [BY by] [LIMIT odd odd] [GET get] [ALPHA] [ASC] [DESC] [STORE same] }",
+        "SORT key LIMIT odd odd ALPHA",
         "DEL key",
     ],
 };

@@ -133,6 +133,12 @@ impl Client {
         }
     }
 
+    /// The server answers: it is there, even if it wants a password first.
+    pub fn is_answered(&mut self) -> bool {
+        let reply = self.send(&["PING"]).and_then(|()| self.receive());
+        reply.is_ok_and(|frame| frame.raw == b"+PONG\r\n" || frame.raw.starts_with(b"-NOAUTH"))
+    }
+
     /// True when the server has closed the connection; data still on its way is dropped.
     pub fn is_closed(&mut self) -> bool {
         io::copy(&mut self.reader, &mut io::sink()).is_ok()

@@ -150,7 +150,7 @@ impl Server {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("it ended with {status}\n{}", self.log()));
             }
-            if Client::tcp(self.port).is_ok_and(|mut client| client.ping().is_ok()) {
+            if Client::tcp(self.port).is_ok_and(|mut client| client.is_answered()) {
                 return Ok(());
             }
             thread::sleep(Duration::from_millis(5));

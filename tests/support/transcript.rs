@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::client::Client;
+use super::client::{Client, Value};
 use super::server::Server;
 
 /// One session of a file.
@@ -86,6 +86,13 @@ impl Session {
         // A session that failed may have left its password behind.
         control.call(&["CONFIG", "SET", "requirepass", ""]);
         control.run("FLUSHALL");
+        if let Value::Array(users) = control.run("ACL USERS") {
+            for user in users {
+                let Value::Bulk(name) = user else { continue };
+                // An error for `default`, which stays.
+                control.call(&[b"ACL", b"DELUSER".as_slice(), &name]);
+            }
+        }
         // The connections of the session before, and what they subscribed to, are gone.
         let _ = wait_until(|| control.info("clients", "connected_clients").as_deref() == Some("1"));
         let mut connections: BTreeMap<&str, Client> = BTreeMap::new();

@@ -244,18 +244,23 @@ pub(super) const GEOSEARCHSTORE: Command = Command::new(
     },
 );
 
-/// The source, and the last target that STORE or STOREDIST names.
+/// The source, and the targets that STORE and STOREDIST name.
 fn keys_of(argv: &[&[u8]], options_at: usize) -> std::result::Result<Found, BadKeys> {
-    let mut target = None;
+    let (mut places, mut distances) = (Found::new(), Found::new());
     let mut at = options_at;
     while at + 1 < argv.len() {
-        if argv[at].eq_ignore_ascii_case(b"STORE") || argv[at].eq_ignore_ascii_case(b"STOREDIST") {
+        let named = match () {
+            () if argv[at].eq_ignore_ascii_case(b"STORE") => Some(&mut places),
+            () if argv[at].eq_ignore_ascii_case(b"STOREDIST") => Some(&mut distances),
+            () => None,
+        };
+        if let Some(named) = named {
             at += 1;
-            target = Some((at, Access::OVERWRITE));
+            named.push((at, Access::OVERWRITE));
         }
         at += 1;
     }
-    Ok([(1, Access::READ)].into_iter().chain(target).collect())
+    Ok([(1, Access::READ)].into_iter().chain(places).chain(distances).collect())
 }
 
 fn radius_keys(argv: &[&[u8]]) -> std::result::Result<Found, BadKeys> {

@@ -7,6 +7,7 @@ mod commands;
 
 use super::Command;
 use super::ctx::{Ctx, Outcome, Result};
+use crate::acl::log::Reason;
 use crate::base::num::human_bytes;
 use crate::base::{alloc, system};
 use crate::client::{Client, ClientType, Marks};
@@ -168,7 +169,16 @@ struct Totals {
 struct DbTotals {
     keys: u64,
     volatile: u64,
+    deadlines: u128,
     volatile_fields: u64,
+}
+
+impl DbTotals {
+    /// How long keys with a deadline have on average, in milliseconds.
+    fn average_ttl_ms(&self, now_ms: u64) -> u64 {
+        let average = self.deadlines.checked_div(u128::from(self.volatile)).unwrap_or(0);
+        average.saturating_sub(u128::from(now_ms)) as u64
+    }
 }
 
 impl Totals {
@@ -190,6 +200,7 @@ impl Totals {
         for (total, db) in self.dbs.iter_mut().zip(&shard.dbs) {
             total.keys += db.table.len() as u64;
             total.volatile += db.volatile as u64;
+            total.deadlines += db.deadlines;
             total.volatile_fields += db.volatile_fields as u64;
         }
     }
@@ -395,7 +406,7 @@ fn persistence(view: &View<'_>, page: &mut Page) {
 
 fn stats(view: &View<'_>, page: &mut Page) {
     let (stats, node, totals) = (&view.node.stats, view.node, &view.totals);
-    let tracking = &node.pubsub.tracking;
+    let (tracking, denied) = (&node.pubsub.tracking, &node.acl.log);
     page.fields(&[
         ("total_connections_received", stats.sum(|worker| worker.connections.get())),
         ("total_commands_processed", stats.sum(|worker| worker.commands.get())),
@@ -435,7 +446,7 @@ fn stats(view: &View<'_>, page: &mut Page) {
         ("pubsubshard_channels", node.pubsub.shard_channels.len() as u64),
         ("latest_fork_usec", 0),
         ("total_forks", 0),
-        ("migrate_cached_sockets", 0),
+        ("migrate_cached_sockets", stats.migrate_sockets.load(Relaxed)),
         ("slave_expires_tracked_keys", 0),
         ("active_defrag_hits", 0),
         ("active_defrag_misses", 0),
@@ -462,10 +473,10 @@ fn stats(view: &View<'_>, page: &mut Page) {
         ("eventloop_duration_cmd_sum", stats.command_micros()),
         ("instantaneous_eventloop_cycles_per_sec", stats.rates.mean(Metric::Turns)),
         ("instantaneous_eventloop_duration_usec", stats.rates.mean(Metric::TurnMicros)),
-        ("acl_access_denied_auth", 0),
-        ("acl_access_denied_cmd", 0),
-        ("acl_access_denied_key", 0),
-        ("acl_access_denied_channel", 0),
+        ("acl_access_denied_auth", denied.count(Reason::Auth)),
+        ("acl_access_denied_cmd", denied.count(Reason::Command)),
+        ("acl_access_denied_key", denied.count(Reason::Key)),
+        ("acl_access_denied_channel", denied.count(Reason::Channel)),
     ]);
 }
 
@@ -507,10 +518,11 @@ fn cluster(_: &View<'_>, page: &mut Page) {
 
 fn keyspace(view: &View<'_>, page: &mut Page) {
     for (number, db) in view.totals.dbs.iter().enumerate().filter(|(_, db)| db.keys > 0) {
-        let DbTotals { keys, volatile, volatile_fields } = db;
+        let DbTotals { keys, volatile, volatile_fields, .. } = db;
+        let average_ttl_ms = db.average_ttl_ms(view.now_ms);
         page.field(
             format_args!("db{number}"),
-            format_args!("keys={keys},expires={volatile},avg_ttl=0,subexpiry={volatile_fields}"),
+            format_args!("keys={keys},expires={volatile},avg_ttl={average_ttl_ms},subexpiry={volatile_fields}"),
         );
     }
 }

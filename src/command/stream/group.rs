@@ -6,7 +6,7 @@ use super::super::error::Error;
 use super::super::introspect;
 use super::{BAD_ID, BASE, bad_subcommand, id_arg, interval_end, interval_start, no_group, reply_id, stored};
 use crate::keyspace::txn::{Create, Note};
-use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, Keys, Propagate};
+use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Keys, Propagate};
 use crate::types::group::Group;
 use crate::types::stream::{Stream, StreamId};
 
@@ -17,6 +17,7 @@ pub(super) const XGROUP: Command = Command::container(
         since: "5.0.0",
         complexity: "Depends on subcommand.",
         arity: Arity::at_least(2),
+        categories: Categories::NONE,
         ..BASE
     },
     &[CREATE, CREATECONSUMER, DELCONSUMER, DESTROY, HELP, SETID],

@@ -6,7 +6,7 @@ use super::super::error::Error;
 use super::super::introspect;
 use super::{BASE, bad_subcommand, limit_of, reply_entries, reply_entry, reply_id};
 use crate::resp::reply::Reply;
-use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, Keys};
+use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Keys};
 use crate::types::group::{Consumer, ConsumerId, Group};
 use crate::types::stream::{Entry, Log, Stream, StreamId};
 
@@ -17,6 +17,7 @@ pub(super) const XINFO: Command = Command::container(
         since: "5.0.0",
         complexity: "Depends on subcommand.",
         arity: Arity::at_least(2),
+        categories: Categories::NONE,
         ..BASE
     },
     &[CONSUMERS, GROUPS, HELP, STREAM],

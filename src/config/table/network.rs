@@ -43,11 +43,11 @@ macro_rules! network {
         tracking_table_max_keys: Num = int("tracking-table-max-keys", 0, LONG, "1000000");
     } group "Users" {
         /// The password of the default user; empty lets everybody in.
-        requirepass: Text = unset("requirepass").sensitive();
+        requirepass: Text = unset("requirepass").sensitive().hook(Hook::Requirepass);
         /// The channels a new user starts with: allchannels or resetchannels.
         acl_pubsub_default: Choice<AclPubsubDefault> = choice("acl-pubsub-default", "resetchannels");
-        /// A file of users, instead of `user` lines here.
-        aclfile: Text = text("aclfile", "").immutable().off_only("users are not kept in a file yet");
+        /// A file of users, one `user` line each, instead of such lines here (ACL LOAD, ACL SAVE).
+        aclfile: Text = text("aclfile", "").immutable();
         /// How many denials ACL LOG keeps.
         acllog_max_len: Num = int("acllog-max-len", 0, LONG, "128");
     } group "TLS" {

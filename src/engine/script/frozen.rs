@@ -1,14 +1,17 @@
-//! A script that takes longer than a slice is frozen, and goes on slice by slice.
+//! A script that takes longer than a slice is frozen, and goes on slice by slice; so is a MIGRATE while it talks to its
+//! target.
 //!
-//! Frozen, it is a value that its client's task keeps: the transaction with its shards, the token with the host, the
-//! effects so far. The task gives its thread back after every slice, so the worker's other connections are served
-//! meanwhile. Nobody waits for what the script holds (`keyspace/frozen.rs`): requests that need it are postponed until
-//! the script ends, and past `busy-reply-threshold` all but a few are refused. Chores that cannot be postponed by their
-//! client (a session that closes forgets what it watches) are left on the stage and done after the script.
+//! Frozen, a unit is a value that its client's task keeps: the transaction with its shards, the token with the host, the
+//! effects so far. The task gives its thread back after every slice, or while it waits for the target, so the worker's
+//! other connections are served meanwhile. Nobody waits for what the unit holds (`keyspace/frozen.rs`): requests that
+//! need it are postponed until it ends, and past `busy-reply-threshold` of a script all but a few are refused. Chores
+//! that cannot be postponed by their client (a session that closes forgets what it watches) are left on the stage and
+//! done after the unit.
 
 use super::{Hands, Run, Step};
 use crate::client::Session;
 use crate::command::Known;
+use crate::command::migrate::Migration;
 use crate::engine::commit::Unit;
 use crate::engine::multi::Exec;
 use crate::engine::{Engine, Flow, LocalFlow};
@@ -18,20 +21,28 @@ use crate::resp::reply::Reply;
 use crate::script::Host;
 use parking_lot::MutexGuard;
 
-/// A script between two slices, with everything it holds. The fields are dropped in this order.
+/// A unit between two slices, with everything it holds. The fields are dropped in this order.
 pub struct Frozen<'e> {
     /// Clears the marks while the locks are still held, whatever happens.
     marks: Marks<'e>,
     txn: Txn<'e>,
     host: MutexGuard<'e, Host>,
     unit: Unit,
-    run: Box<Run>,
+    work: Work,
     then: Then<'e>,
     /// The client wants no reply.
     pub(in crate::engine) is_silent: bool,
 }
 
-/// What the script is a part of.
+/// What takes long.
+pub(in crate::engine) enum Work {
+    /// A script, which may wait for a MIGRATE of its own.
+    Script(Box<Run>),
+    /// A MIGRATE; nothing while it is carried out.
+    Migration(Option<Box<Migration>>),
+}
+
+/// What the work is a part of.
 pub(in crate::engine) enum Then<'e> {
     /// A request of its own.
     Alone { known: &'e Known, argv: Vec<Vec<u8>> },
@@ -48,23 +59,52 @@ impl Drop for Marks<'_> {
 }
 
 impl<'e> Frozen<'e> {
-    /// Freezes a script.
+    /// Freezes a unit.
     pub(in crate::engine) fn new(
         engine: &'e Engine,
         txn: Txn<'e>,
         host: MutexGuard<'e, Host>,
         unit: Unit,
-        run: Box<Run>,
+        work: Work,
         then: Then<'e>,
     ) -> Box<Frozen<'e>> {
-        let frozen = Frozen { marks: Marks(engine), txn, host, unit, run, then, is_silent: false };
+        let frozen = Frozen { marks: Marks(engine), txn, host, unit, work, then, is_silent: false };
         frozen.show(engine);
         Box::new(frozen)
     }
 
+    /// The migration that the unit waits for: to be taken, carried out and put back before it is resumed.
+    pub fn migration(&mut self) -> &mut Option<Box<Migration>> {
+        match &mut self.work {
+            Work::Script(run) => &mut run.migration,
+            Work::Migration(migration) => migration,
+        }
+    }
+
     /// Tells others what is frozen.
     fn show(&self, engine: &Engine) {
-        let (node, run) = (&engine.node, &self.run);
+        match &self.work {
+            Work::Script(run) => self.show_script(engine, run),
+            Work::Migration(_) => self.show_migration(engine),
+        }
+    }
+
+    fn show_migration(&self, engine: &Engine) {
+        let node = &engine.node;
+        let act = || Act {
+            kind: Kind::Script,
+            name: Vec::new(),
+            argv: self.then.argv(),
+            started_ms: node.clock.monotonic_ns() / 1_000_000,
+            busy_at_ms: None,
+            wrote: true,
+            killed: false,
+        };
+        node.stage.freeze(&node.keyspace.frozen, self.txn.held_numbers(), act, true);
+    }
+
+    fn show_script(&self, engine: &Engine, run: &Run) {
+        let node = &engine.node;
         let threshold_ms = node.config.busy_reply_threshold.get();
         let act = || Act {
             kind: run.kind,
@@ -99,7 +139,7 @@ impl Then<'_> {
 }
 
 impl Engine {
-    /// Lets a frozen script go on for one slice.
+    /// Lets a frozen unit go on for one slice.
     pub fn resume<'e>(&'e self, frozen: Box<Frozen<'e>>, session: &mut Session, reply: &mut Reply) -> LocalFlow<'e> {
         let (mark, is_silent) = (reply.mark(), frozen.is_silent);
         let flow = self.resume_inner(frozen, session, reply);
@@ -107,9 +147,9 @@ impl Engine {
             reply.truncate(mark);
         }
         match flow {
-            Flow::Script(mut frozen) => {
+            Flow::Frozen(mut frozen) => {
                 frozen.is_silent = is_silent;
-                Flow::Script(frozen)
+                Flow::Frozen(frozen)
             }
             flow => flow,
         }
@@ -117,14 +157,23 @@ impl Engine {
 
     fn resume_inner<'e>(&'e self, frozen: Box<Frozen<'e>>, session: &mut Session, reply: &mut Reply) -> LocalFlow<'e> {
         // Bound so that a panic drops them as the struct would: the marks, the shards, the token.
-        let Frozen { mut host, mut txn, mut unit, run, then, marks, .. } = *frozen;
+        let Frozen { mut host, mut txn, mut unit, work, then, marks, .. } = *frozen;
         let mut last = Reply::new(reply.proto());
-        let hands = Hands { txn: &mut txn, host: &mut host, unit: &mut unit };
-        match (self.resume_script(hands, session, run, &mut last), then) {
-            (Step::Late(run), then) => {
-                let frozen = Frozen { marks, txn, host, unit, run, then, is_silent: false };
+        let step = match work {
+            Work::Script(run) => {
+                let hands = Hands { txn: &mut txn, host: &mut host, unit: &mut unit };
+                self.resume_script(hands, session, run, &mut last)
+            }
+            Work::Migration(migration) => {
+                let migration = migration.expect("whoever carries a migration out puts it back");
+                Step::Ended(self.end_migration(&mut txn, session, &migration, &mut last, &mut unit))
+            }
+        };
+        match (step, then) {
+            (Step::Late(work), then) => {
+                let frozen = Frozen { marks, txn, host, unit, work, then, is_silent: false };
                 frozen.show(self);
-                Flow::Script(Box::new(frozen))
+                Flow::Frozen(Box::new(frozen))
             }
             (Step::Ended(failed), Then::Alone { known, argv }) => {
                 reply.append(&mut last);
@@ -145,7 +194,7 @@ impl Engine {
         }
     }
 
-    /// Lets a client wait for the end of a frozen script.
+    /// Lets a client wait for the end of a frozen unit.
     pub(in crate::engine) fn postpone(&self, session: &Session) -> LocalFlow<'_> {
         let now_ms = self.node.clock.now_ms();
         Flow::Postponed(self.node.stage.await_end(&session.client, now_ms).unwrap_or(now_ms))
@@ -159,12 +208,12 @@ impl Engine {
         self.do_chores();
     }
 
-    /// Does what was left for the end of a frozen script.
+    /// Does what was left for the end of a frozen unit.
     pub fn do_chores(&self) {
         self.node.stage.chores().into_iter().for_each(|chore| self.chore(chore));
     }
 
-    /// Does a chore now, or leaves it for the end of the frozen script that is in its way. The caller holds no shard.
+    /// Does a chore now, or leaves it for the end of the frozen unit that is in its way. The caller holds no shard.
     pub(in crate::engine) fn chore(&self, chore: Chore) {
         let mut left = Some(chore);
         while let Some(chore) = left.take() {

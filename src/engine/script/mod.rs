@@ -21,16 +21,16 @@ use crate::node::stage::Kind;
 use crate::resp::reply::Reply;
 use crate::script::host::{Call, Script};
 use crate::script::{Ended, Host, Progress};
-use frozen::{Frozen, Then};
+use frozen::{Frozen, Then, Work};
 use nested::Nested;
 pub(super) use nested::Run;
 
-/// How far a script got.
+/// How far a command got that may take long.
 pub(super) enum Step {
     /// It ended; its reply is written. True when that is, or has in it, an error.
     Ended(bool),
-    /// It used up its slice.
-    Late(Box<Run>),
+    /// It has this still to do.
+    Late(Work),
 }
 
 /// What a unit with a script in it holds.
@@ -53,6 +53,12 @@ impl Engine {
         let now_ms = session.moment.unix_ms();
         let Ok(mut host) = self.node.wait_token() else { return self.postpone(session) };
         let Ok(mut txn) = self.lock_for(known, argv, session.db, now_ms) else { return self.postpone(session) };
+        if let Some(error) = self.revoked(session, known, argv.all()) {
+            drop(txn);
+            drop(host);
+            self.refuse(session, Some(known), &error, reply);
+            return Flow::Next;
+        }
         let mut unit = Unit::of(&session.client);
         let hands = Hands { txn: &mut txn, host: &mut host, unit: &mut unit };
         match self.run_script(hands, session, known, call, argv, reply) {
@@ -61,9 +67,9 @@ impl Engine {
                 self.account(session, known, argv.all(), failed);
                 Flow::Next
             }
-            Step::Late(run) => {
+            Step::Late(work) => {
                 let argv = argv.all().iter().map(|arg| arg.to_vec()).collect();
-                Flow::Script(Frozen::new(self, txn, host, unit, run, Then::Alone { known, argv }))
+                Flow::Frozen(Frozen::new(self, txn, host, unit, work, Then::Alone { known, argv }))
             }
         }
     }
@@ -106,7 +112,7 @@ impl Engine {
             }
             Progress::Yielded => {
                 run.name = hands.host.active().map_or_else(Vec::new, |name| name.as_bytes().to_vec());
-                Step::Late(Box::new(run))
+                Step::Late(Work::Script(Box::new(run)))
             }
         }
     }
@@ -125,7 +131,7 @@ impl Engine {
         run.end_slice(session);
         match progress {
             Progress::Done(ended) => Step::Ended(self.end_script(hands.txn, session, &ended)),
-            Progress::Yielded => Step::Late(run),
+            Progress::Yielded => Step::Late(Work::Script(run)),
         }
     }
 

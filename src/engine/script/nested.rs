@@ -6,12 +6,13 @@
 use super::rules::Rules;
 use crate::base::hash::key_hash;
 use crate::base::time::{Clock, Moment};
-use crate::client::Session;
+use crate::client::{Marks, Session};
 use crate::command::Known;
 use crate::command::args::Argv;
 use crate::command::ctx::{Origin, Outcome};
 use crate::command::error::Error;
 use crate::command::function::write_log;
+use crate::command::migrate::Migration;
 use crate::engine::Engine;
 use crate::engine::commit::Unit;
 use crate::keyspace::Txn;
@@ -45,6 +46,10 @@ pub(in crate::engine) struct Run {
     pub started_ns: u64,
     /// A command that writes has run.
     pub wrote: bool,
+    /// The MIGRATE that it waits for; nothing while that is carried out.
+    pub migration: Option<Box<Migration>>,
+    /// The number and the words of the command that waits for it.
+    awaited: Option<(u16, Vec<Vec<u8>>)>,
     slice_ends_ns: u64,
     /// It has been frozen before: others know of it.
     is_late: bool,
@@ -74,6 +79,8 @@ impl Run {
             name: Vec::new(),
             started_ns: moment.ns,
             wrote: false,
+            migration: None,
+            awaited: None,
             slice_ends_ns: 0,
             is_late: false,
             aside: Aside { db: session.db, proto: Proto::Resp2, moment, frozen_us: Some(moment.unix_us()) },
@@ -133,6 +140,8 @@ impl<'k> Nested<'_, 'k> {
             refuse("ERR Wrong number of args calling Redis command from script")
         } else if spec.flags.has(Flags::NOSCRIPT) && !self.engine.node.allow_noscript.load(Relaxed) {
             refuse("ERR This Redis command is not allowed from script")
+        } else if let Err(error) = self.judge(known, args) {
+            Err(error)
         } else if self.run.rules.read_only && (writes || spec.flags.has(Flags::MAY_REPLICATE)) {
             refuse("ERR Write commands are not allowed from read-only scripts.")
         } else if self.run.rules.no_room && !self.run.wrote && spec.flags.has(Flags::DENYOOM) {
@@ -145,12 +154,22 @@ impl<'k> Nested<'_, 'k> {
         judged.map(|()| known).map_err(|error| (Some(known), error))
     }
 
+    /// Judges a command by the rules of whoever runs the script. They do not change meanwhile: that takes the token.
+    fn judge(&self, known: &Known, args: &[&[u8]]) -> Result<(), Error> {
+        let session = &*self.session;
+        if session.client.marks.any(Marks::RESTRICTED) {
+            self.engine.judge_called(session, known, args)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Takes the shards of a command's keys that are not held yet: the script has the token.
     fn hold_keys(&mut self, known: &Known, args: &[&[u8]]) {
         let keyspace = self.txn.keyspace();
         match known.command.spec.keys {
             Keys::None => {}
-            Keys::One(index, _) => {
+            Keys::One(index, _) | Keys::Depends(index, ..) => {
                 if let Some(key) = args.get(index as usize) {
                     self.txn.extend(&[keyspace.shard_of(key_hash(key)) as u32]);
                 }
@@ -177,16 +196,22 @@ impl<'k> Nested<'_, 'k> {
         let unit = if run.logged { &mut *self.unit } else { &mut unlogged };
         let argv = Argv::new(args);
         let (outcome, failed) = engine.call(self.txn, None, session, known, argv, &mut run.reply, Origin::Script, unit);
-        if let Outcome::Sleep(ms) = outcome {
+        match outcome {
             // DEBUG SLEEP: the point of it is that everybody waits.
-            std::thread::sleep(Duration::from_millis(ms));
+            Outcome::Sleep(ms) => std::thread::sleep(Duration::from_millis(ms)),
+            Outcome::Migrate(migration) => {
+                run.migration = Some(migration);
+                run.awaited = Some((known.index, args.iter().map(|arg| arg.to_vec()).collect()));
+                return;
+            }
+            _ => {}
         }
         engine.account(session, known, args, failed);
     }
 }
 
 impl Caller for Nested<'_, '_> {
-    fn call(&mut self, args: &[&[u8]], resp3: bool) -> &[u8] {
+    fn call(&mut self, args: &[&[u8]], resp3: bool) -> Option<&[u8]> {
         self.run.reply.clear();
         let proto = if resp3 { Proto::Resp3 } else { Proto::Resp2 };
         self.run.reply.set_proto(proto);
@@ -204,12 +229,28 @@ impl Caller for Nested<'_, '_> {
                 self.engine.error(self.session, &error, &mut self.run.reply);
             }
         }
-        self.run.reply.one_piece()
+        if self.run.awaited.is_some() {
+            return None;
+        }
+        Some(self.run.reply.one_piece())
+    }
+
+    fn end_call(&mut self) -> &[u8] {
+        let (engine, session, run) = (self.engine, &mut *self.session, &mut *self.run);
+        let (index, argv) = run.awaited.take().expect("a call awaits its reply");
+        let migration = run.migration.take().expect("whoever carries a migration out puts it back");
+        let mut unlogged = Unit::default();
+        let unit = if run.logged { &mut *self.unit } else { &mut unlogged };
+        self.txn.select(session.db);
+        let failed = engine.end_migration(self.txn, session, &migration, &mut run.reply, unit);
+        let args: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
+        engine.account(session, engine.commands.get(index), &args, failed);
+        run.reply.one_piece()
     }
 
     fn acl_check(&mut self, args: &[&[u8]]) -> Option<bool> {
-        // There is one user, who may run everything.
-        self.engine.commands.resolve(args).is_ok().then_some(true)
+        let known = self.engine.commands.resolve(args).ok()?;
+        Some(self.session.user.as_ref().is_none_or(|user| user.check(&known.asked(args)).is_ok()))
     }
 
     fn log(&mut self, level: LogLevel, text: &[u8]) {

@@ -9,6 +9,7 @@
 
 use crate::base::lzf;
 use crate::base::num::parse_i64;
+use std::fmt;
 
 /// The newest version we read (Redis 7.4).
 pub const VERSION_MAX: u16 = 12;
@@ -41,6 +42,16 @@ pub enum RdbError {
     Malformed(&'static str),
     /// A collection without elements: a file's reader skips the key, RESTORE refuses it.
     Empty,
+}
+
+impl fmt::Display for RdbError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RdbError::Truncated => "it ends too early",
+            RdbError::Malformed(rule) => rule,
+            RdbError::Empty => "it has no elements",
+        })
+    }
 }
 
 /// The result of reading.
@@ -106,6 +117,28 @@ impl ValueType {
     /// The type of this byte; None for modules' values (6, 7) and bytes without meaning.
     pub fn from_byte(byte: u8) -> Option<ValueType> {
         ValueType::ALL.into_iter().find(|&value_type| value_type as u8 == byte)
+    }
+
+    /// The form in which it is stored, in the words of the log.
+    pub fn form(self) -> &'static str {
+        match self {
+            ValueType::Str => "String",
+            ValueType::List => "List",
+            ValueType::ListZiplist => "List ziplist",
+            ValueType::ListQuicklist => "Quicklist ziplist",
+            ValueType::ListQuicklist2 => "Quicklist listpack",
+            ValueType::Set => "Set",
+            ValueType::SetIntset => "Intset",
+            ValueType::SetListpack => "Set listpack",
+            ValueType::ZSet | ValueType::ZSet2 => "Zset",
+            ValueType::ZSetZiplist => "Zset ziplist",
+            ValueType::ZSetListpack => "Zset listpack",
+            ValueType::Hash | ValueType::HashMetadata | ValueType::HashMetadataPreGa => "Hash",
+            ValueType::HashZipmap => "Zipmap",
+            ValueType::HashZiplist => "Hash ziplist",
+            ValueType::HashListpack | ValueType::HashListpackEx | ValueType::HashListpackExPreGa => "Hash listpack",
+            ValueType::StreamListpacks | ValueType::StreamListpacks2 | ValueType::StreamListpacks3 => "Stream listpack",
+        }
     }
 
     /// The first version whose readers know this type.

@@ -132,12 +132,17 @@ fn read_quicklist_2<S: Source>(input: &mut Reader<'_, S>, limits: &ListLimits) -
     let mut list = List::new();
     for _ in 0..nodes {
         match input.length()? {
-            NODE_PLAIN => list.push_plain(&input.string()?, limits),
+            NODE_PLAIN => list.push_plain(&not_empty_text(input.string()?)?, limits),
             NODE_PACKED => list.push_listpack(listpack(input)?, limits),
             _ => return Err(RdbError::Malformed("an unknown kind of list node")),
         }
     }
     settled(list, limits)
+}
+
+/// A node of its own is for a large element.
+fn not_empty_text(text: Vec<u8>) -> Result<Vec<u8>> {
+    if text.is_empty() { Err(RdbError::Malformed("an empty list node")) } else { Ok(text) }
 }
 
 fn settled(mut list: List, limits: &ListLimits) -> Result<List> {

@@ -153,7 +153,7 @@ fn read_consumer<S: Source>(
     let name = input.string()?;
     let seen_time = input.millis()?;
     let active_time = if value_type == ValueType::StreamListpacks3 { input.millis()? } else { seen_time };
-    let twice = RdbError::Malformed("a consumer twice in a group");
+    let twice = RdbError::Malformed("Duplicate stream consumer detected");
     let consumer = group.create_consumer(&name, seen_time).ok_or(twice)?;
     for _ in 0..input.count(16)? {
         let id = StreamId::from_bytes(input.array()?);

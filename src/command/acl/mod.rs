@@ -1,15 +1,23 @@
 //! ACL: who may do what.
 //!
-//! There is one user, `default`, which may do everything; its password is `requirepass`. What would make, change or
-//! store other users says so instead of pretending.
+//! The rows, and what only looks: categories, the log, dry runs. Users are made and changed in `users.rs`, and what that
+//! means for their clients is in `effect.rs`.
 
-use super::Command;
+mod effect;
+mod users;
+
 use super::ctx::{Ctx, Outcome, Result};
-use super::error::Error;
-use crate::acl::User;
+use super::error::{Error, until_nul};
+use super::{Command, CommandTable};
+use crate::acl::commands::Commands;
+use crate::acl::rule::Rules;
+use crate::acl::selector::Asked;
+use crate::acl::user::DEFAULT;
 use crate::base::rng;
-use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group};
-use std::fmt::Write;
+use crate::config::Config;
+use crate::config::choices::AclPubsubDefault;
+use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group, Keys};
+use users::{deluser, getuser, list, load, save, setuser, users};
 
 /// The family.
 pub const COMMANDS: &[Command] = &[ACL];
@@ -18,6 +26,11 @@ const OPEN: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Fl
 const ADMIN: Flags = OPEN.and(Flags::ADMIN);
 
 const BASE: CommandSpec = CommandSpec { group: Group::Server, since: "6.0.0", flags: ADMIN, ..CommandSpec::BASE };
+
+/// A row of what changes users: no command with keys is under way meanwhile.
+const fn change(name: &'static str, summary: &'static str, arity: Arity) -> CommandSpec {
+    CommandSpec { keys: Keys::All, ..row(name, summary, arity) }
+}
 
 const fn row(name: &'static str, summary: &'static str, arity: Arity) -> CommandSpec {
     CommandSpec { name, summary, arity, ..BASE }
@@ -48,7 +61,7 @@ const ACL: Command = Command::container(
                 complexity: "O(1) amortized time considering the typical user.",
                 args: &[Arg::string("username").multiple()],
                 tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-                ..row("DELUSER", "Deletes users.", Arity::at_least(3))
+                ..change("DELUSER", "Deletes users.", Arity::at_least(3))
             },
         ),
         Command::new(
@@ -88,10 +101,10 @@ const ACL: Command = Command::container(
             },
         ),
         Command::new(
-            no_file,
+            load,
             CommandSpec {
                 complexity: "O(N). Where N is the number of configured users.",
-                ..row("LOAD", "Reads the users' file anew.", Arity::exactly(2))
+                ..change("LOAD", "Reads the users' file anew.", Arity::exactly(2))
             },
         ),
         Command::new(
@@ -104,7 +117,7 @@ const ACL: Command = Command::container(
             },
         ),
         Command::new(
-            no_file,
+            save,
             CommandSpec {
                 complexity: "O(N). Where N is the number of configured users.",
                 tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
@@ -117,7 +130,7 @@ const ACL: Command = Command::container(
                 complexity: "O(N). Where N is the number of rules provided.",
                 args: &[Arg::string("username"), Arg::string("rule").optional().multiple()],
                 tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-                ..row("SETUSER", "Makes or changes a user.", Arity::at_least(3))
+                ..change("SETUSER", "Makes or changes a user.", Arity::at_least(3))
             },
         ),
         Command::new(
@@ -189,8 +202,8 @@ fn log(ctx: &mut Ctx<'_, '_>) -> Result {
         reply.bulk(b"count");
         reply.int(entry.count as i64);
         let texts: [(&str, &[u8]); 4] = [
-            ("reason", b"auth"),
-            ("context", b"toplevel"),
+            ("reason", entry.refusal.reason.name().as_bytes()),
+            ("context", entry.refusal.context.name().as_bytes()),
             ("object", &entry.refusal.object),
             ("username", &entry.refusal.username),
         ];
@@ -236,8 +249,7 @@ fn cat(ctx: &mut Ctx<'_, '_>) -> Result {
         3 => {
             let word = ctx.args.at(2);
             let found = Categories::NAMES.iter().find(|(_, name)| word.eq_ignore_ascii_case(name.as_bytes()));
-            let (category, _) =
-                found.ok_or_else(|| naming("ERR Unknown category '", super::error::until_nul(word), "'"))?;
+            let (category, _) = found.ok_or_else(|| naming("ERR Unknown category '", until_nul(word), "'"))?;
             let all = ctx.commands.all().iter();
             let of: Vec<_> = all.filter(|known| known.command.spec.all_categories().has(*category)).collect();
             ctx.reply.array(of.len());
@@ -248,26 +260,19 @@ fn cat(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
-fn deluser(ctx: &mut Ctx<'_, '_>) -> Result {
-    if ctx.args.rest(2).iter().any(|name| *name == b"default") {
-        return Err(Error::Text("ERR The 'default' user cannot be removed"));
-    }
-    ctx.reply.int(0);
-    Ok(Outcome::Done)
-}
-
 fn dryrun(ctx: &mut Ctx<'_, '_>) -> Result {
     let name = ctx.args.at(2);
-    if name != ctx.node.acl.default_user().name {
-        return Err(naming("ERR User '", name, "' not found"));
-    }
+    let user = ctx.node.acl.user(name).ok_or_else(|| naming("ERR User '", until_nul(name), "' not found"))?;
     let request = ctx.args.rest(3);
-    let unknown = |_| naming("ERR Command '", request[0], "' not found");
+    let unknown = |_| naming("ERR Command '", until_nul(request[0]), "' not found");
     let known = ctx.commands.resolve(request).map_err(unknown)?;
     if !known.command.spec.arity.accepts(request.len()) {
         return Err(Error::Arity(known.name.to_string().into()));
     }
-    ctx.reply.ok();
+    match user.check(&Asked::of(ctx.commands, known.index, request)) {
+        Ok(()) => ctx.reply.ok(),
+        Err(denied) => ctx.reply.bulk(&denied.text(&user, &known.name, request, true)),
+    }
     Ok(Outcome::Done)
 }
 
@@ -287,81 +292,33 @@ fn genpass(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
-/// What is set of a user, as its line and GETUSER name it.
-fn flags_of(user: &User) -> Vec<&'static str> {
-    let mut flags = vec!["on"];
-    if user.passwords.is_empty() {
-        flags.push("nopass");
-    }
-    flags.push("sanitize-payload");
-    flags
-}
-
-fn hex(hash: &[u8; 32]) -> String {
-    hash.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn getuser(ctx: &mut Ctx<'_, '_>) -> Result {
-    let user = ctx.node.acl.default_user();
-    if ctx.args.at(2) != user.name {
-        ctx.reply.null();
-        return Ok(Outcome::Done);
-    }
-    let flags = flags_of(&user);
-    let reply = &mut *ctx.reply;
-    reply.map(6);
-    reply.bulk(b"flags");
-    reply.set(flags.len());
-    flags.iter().for_each(|flag| reply.bulk(flag.as_bytes()));
-    reply.bulk(b"passwords");
-    reply.array(user.passwords.len());
-    user.passwords.iter().for_each(|hash| reply.bulk(hex(hash).as_bytes()));
-    for (name, rules) in [("commands", "+@all"), ("keys", "~*"), ("channels", "&*")] {
-        reply.bulk(name.as_bytes());
-        reply.bulk(rules.as_bytes());
-    }
-    reply.bulk(b"selectors");
-    reply.array(0);
-    Ok(Outcome::Done)
-}
-
-fn list(ctx: &mut Ctx<'_, '_>) -> Result {
-    let user = ctx.node.acl.default_user();
-    let mut line = format!("user {} {}", String::from_utf8_lossy(&user.name), flags_of(&user).join(" "));
-    for hash in &user.passwords {
-        line.push_str(" #");
-        line.push_str(&hex(hash));
-    }
-    line.push_str(" ~* &* +@all");
-    ctx.reply.array(1);
-    ctx.reply.bulk(line.as_bytes());
-    Ok(Outcome::Done)
-}
-
-fn no_file(_: &mut Ctx<'_, '_>) -> Result {
-    Err(Error::Text(
-        "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.",
-    ))
-}
-
-fn setuser(_: &mut Ctx<'_, '_>) -> Result {
-    Err(Error::Text(
-        "ERR This version of Larder has the default user only, and only its password can be changed: CONFIG SET requirepass.",
-    ))
-}
-
-fn users(ctx: &mut Ctx<'_, '_>) -> Result {
-    ctx.reply.array(1);
-    ctx.reply.bulk(&ctx.node.acl.default_user().name);
-    Ok(Outcome::Done)
-}
-
 fn whoami(ctx: &mut Ctx<'_, '_>) -> Result {
-    let name = ctx.session.user.as_ref().map_or_else(|| ctx.node.acl.default_user().name.clone(), |u| u.name.clone());
-    ctx.reply.bulk(&name);
+    let name = ctx.session.user.as_ref().map_or(DEFAULT, |user| &user.name);
+    ctx.reply.bulk(name);
     Ok(Outcome::Done)
+}
+
+/// What rules mean here.
+pub fn rules<'a>(commands: &'a CommandTable, config: &Config) -> Rules<'a> {
+    let open_channels = config.acl_pubsub_default.get() == AclPubsubDefault::Allchannels;
+    Rules { commands, open_channels }
+}
+
+/// Rules name commands as they are called without `rename-command`.
+impl Commands for CommandTable {
+    fn count(&self) -> u16 {
+        self.all().len() as u16
+    }
+    fn named(&self, name: &[u8]) -> Option<u16> {
+        self.all().iter().find(|known| known.name.as_bytes().eq_ignore_ascii_case(name)).map(|known| known.index)
+    }
+    fn name(&self, command: u16) -> &str {
+        &self.get(command).name
+    }
+    fn spec(&self, command: u16) -> &CommandSpec {
+        &self.get(command).command.spec
+    }
+    fn parent(&self, command: u16) -> Option<u16> {
+        self.get(command).parent
+    }
 }

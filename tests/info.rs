@@ -1,0 +1,46 @@
+//! What INFO says is true: figures that no transcript can hold, since they follow the clock.
+
+mod support;
+
+use support::client::Client;
+use support::server::larder;
+
+/// The part of a line of the section Keyspace behind `name=`.
+fn keyspace(client: &mut Client, db: &str, name: &str) -> u64 {
+    let line = client.info("keyspace", db).expect("the database has keys");
+    let value = line.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+    value.expect("the line has it").parse().expect("a number")
+}
+
+#[test]
+fn the_average_ttl_is_that_of_the_keys_with_a_deadline() {
+    let server = larder().start();
+    let mut client = server.connect();
+    client.run("SET for-ever 1");
+    assert_eq!(keyspace(&mut client, "db0", "avg_ttl"), 0);
+    client.run("SET short 1 EX 1000");
+    client.run("SET long 1 EX 3000");
+    let average = |client: &mut Client| keyspace(client, "db0", "avg_ttl");
+    assert!((1_900_000..=2_000_000).contains(&average(&mut client)));
+    client.run("EXPIRE short 3000");
+    assert!((2_900_000..=3_000_000).contains(&average(&mut client)));
+    client.run("PERSIST short");
+    client.run("SET long 2 EX 500");
+    client.run("RENAME long other");
+    assert!((400_000..=500_000).contains(&average(&mut client)));
+    client.run("DEL other");
+    assert_eq!((average(&mut client), keyspace(&mut client, "db0", "expires")), (0, 0));
+}
+
+/// They were counted beside the statistics, and went with them.
+#[test]
+fn resetting_the_statistics_keeps_the_count_of_changes() {
+    let server = larder().start();
+    let mut client = server.connect();
+    client.run("SET a 1");
+    client.run("GET a");
+    client.run("CONFIG RESETSTAT");
+    client.run("SET b 1");
+    assert_eq!(client.info("persistence", "rdb_changes_since_last_save").as_deref(), Some("2"));
+    assert_eq!(client.info("stats", "keyspace_hits").as_deref(), Some("0"));
+}

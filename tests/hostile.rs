@@ -88,8 +88,7 @@ const ERRORS: &[(&str, &str)] = &[
     ("coroutine.wrap(function() redis.call('NOSUCH') end)()", "Unknown"),
     ("table.sort({3, 2, 1}, function() redis.call('NOSUCH') end)", "Unknown"),
     ("string.gsub('x', 'x', function() redis.call('NOSUCH') end)", "Unknown"),
-    ("for k in redis.call, 'NOSUCH' do end", "Unknown"),
-    ("return xpcall(redis.call, redis.call)", ""),
+    ("for k in redis.call, 'NOSUCH' do end", "strings or integers"),
     // Errors that would break the protocol.
     ("error('a\\r\\n+OK\\r\\nb\\0c')", "a"),
     ("error({err = 'x\\r\\n:1\\r\\n\\0y'})", "x"),

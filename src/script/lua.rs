@@ -46,6 +46,9 @@ const STEP_KBYTES: i32 = 400;
 /// Garbage beyond this, and beyond as much as is live, is collected at once.
 const GARBAGE_BYTES: usize = 4 << 20;
 
+/// What the least of values takes inside a table.
+const SLOT_BYTES: usize = 16;
+
 /// A machine on its seat; `None` when there is no address space for its stack.
 pub(super) fn start(desk: Desk) -> Option<Seat> {
     Seat::new(Rc::new(desk), body)
@@ -227,9 +230,18 @@ impl<'a> Machine<'a> {
         let outcome = if !ended_well || desk.killed.get() {
             stack.take(self.lua).and_then(|value| self.failure(value))
         } else {
-            let mut errors = desk.errors.borrow_mut();
-            let script_resp3 = desk.script_resp3.get();
-            desk.door.visit(|visit| Writer { stack, out: visit.out, errors: &mut errors, script_resp3 }.value(0));
+            desk.door.visit(|visit| {
+                // As many values as Lua could hold apart, and as many bytes as it could hold at all.
+                Writer {
+                    stack,
+                    values_left: desk.memory_limit / SLOT_BYTES,
+                    bytes_max: visit.out.len().saturating_add(desk.memory_limit),
+                    out: visit.out,
+                    errors: &mut desk.errors.borrow_mut(),
+                    script_resp3: desk.script_resp3.get(),
+                }
+                .write();
+            });
             Ok(Outcome::Done)
         };
         stack.cut(height);

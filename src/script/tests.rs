@@ -430,7 +430,12 @@ fn hostile_input_ends_in_an_error() {
         ("local a = {} a[1] = {a} return a", "reached lua stack limit"),
         ("local a = {} a.map = {x = a} return a", "reached lua stack limit"),
         ("local a = {} a.set = {[a] = true} return a", "reached lua stack limit"),
-        ("local a = {} a.verbatim_string = a a.map = a return a", "reached lua stack limit"),
+        ("local a = {} a.verbatim_string = a a.map = a return a", "not enough memory for the reply"),
+        ("local a = {} a[1] = a a[2] = a return a", "not enough memory for the reply"),
+        (
+            "local s = ('x'):rep(1e6) local a = {} for i = 1, 1e3 do a[i] = s end return a",
+            "not enough memory for the reply",
+        ),
         ("return loadstring(('a='):rep(1e5) .. '1') or error('no')", "no"),
     ] {
         let (got, _) = run(&mut host, &mut fake, body, &[], &[], false);

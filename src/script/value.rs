@@ -177,11 +177,34 @@ pub(super) struct Writer<'a> {
     pub errors: &'a mut ReplyErrors,
     /// What the script asked for with `redis.setresp`.
     pub script_resp3: bool,
+    /// Values that may still be written. A table that holds itself twice stands for more than there is of anything.
+    pub values_left: usize,
+    /// Bytes that the reply may grow to.
+    pub bytes_max: usize,
 }
 
 impl Writer<'_> {
+    /// Appends the reply that the value returned stands for, or an error when that is too large.
+    pub fn write(&mut self) {
+        let mark = self.out.mark();
+        self.value(0);
+        if self.is_full() {
+            self.out.truncate(mark);
+            self.errors.clear();
+            push_error(self.out, self.errors, b"ERR not enough memory for the reply", false);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.values_left == 0 || self.out.len() > self.bytes_max
+    }
+
     /// Appends the reply that the value on top stands for. It stays there.
-    pub fn value(&mut self, depth: usize) {
+    fn value(&mut self, depth: usize) {
+        if self.is_full() {
+            return;
+        }
+        self.values_left -= 1;
         if depth > DEPTH_MAX || !self.stack.room(PLACES) {
             return push_error(self.out, self.errors, b"ERR reached lua stack limit", false);
         }
@@ -215,6 +238,9 @@ impl Writer<'_> {
         let len = (1..=stack.list_len()).take_while(is_item).count();
         self.out.array(len);
         for index in 1..=len {
+            if self.is_full() {
+                return;
+            }
             stack.push_item(index);
             self.value(depth + 1);
             stack.pop(1);
@@ -296,7 +322,7 @@ impl Writer<'_> {
             self.out.set(count)
         }
         stack.push_nil();
-        while stack.next() {
+        while !self.is_full() && stack.next() {
             stack.push_copy(-2);
             self.value(depth + 1);
             stack.pop(1);

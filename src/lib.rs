@@ -15,7 +15,7 @@
 //! | [`keyspace`] | shards, transactions, expiry, eviction, memory, scan, the cut | base, types |
 //! | [`effect`] | changes as replicas and the AOF replay them | base, resp |
 //! | [`config`], [`stats`] | directives; counters | base, spec |
-//! | [`acl`] | may this user run this | base, spec |
+//! | [`acl`] | users, their rules, and what these let through | base, spec |
 //! | [`client`] | per-client state, registry, outbox | base, resp, acl |
 //! | [`pubsub`] | channels, patterns, tracking | base, resp, client |
 //! | [`script`] | the Lua host; it calls a `Caller` | base, resp |

@@ -1,7 +1,13 @@
-//! A fault in a command is its own connection's end and nobody else's.
+//! A fault in a command is its own connection's end and nobody else's, unless it leaves a value half changed.
 
 mod support;
 
+use larder::base::later::Later;
+use larder::base::time::Clock;
+use larder::keyspace::txn::Create;
+use larder::keyspace::{Deadline, Keyspace, Txn};
+use larder::types::stream::Stream;
+use larder::types::string::NewStr;
 use support::server::larder;
 
 #[test]
@@ -40,6 +46,41 @@ fn a_fault_inside_exec_lets_go_of_what_it_watched() {
     assert_eq!(shop.run("SET stock 3").to_string(), "OK");
     assert_eq!(shop.info("clients", "watching_clients").as_deref(), Some("0"));
     assert_eq!(shop.info("clients", "total_watched_keys").as_deref(), Some("0"));
+}
+
+/// What changes a value in place, and so must not be left in the middle.
+const CHANGES: [&str; 4] = ["collection", "short text", "long text", "slice"];
+
+#[test]
+fn a_fault_that_leaves_a_value_half_changed_ends_the_process() {
+    let program = std::env::current_exe().expect("this program");
+    for change in CHANGES {
+        let mut child = std::process::Command::new(&program);
+        child.args(["--exact", "a_change_that_fails", "--ignored", "--nocapture"]).env("FAULT_IN", change);
+        let output = child.output().expect("the program runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(errors.contains("A value is left half changed"), "{change}: {errors}");
+        assert!(!errors.contains("the change was survived"), "{change}: {errors}");
+    }
+}
+
+#[test]
+#[ignore = "ends its process; run by the test above"]
+fn a_change_that_fails() {
+    let Ok(change) = std::env::var("FAULT_IN") else { return };
+    let keyspace = Keyspace::new(1, 1, Clock::manual(1000), Later::start().expect("a thread"), 1);
+    let mut txn = Txn::lock(&keyspace, 0, 1000, &[0]);
+    txn.set_str(b"short", NewStr::Copy(b"text"), Deadline::Clear);
+    txn.set_str(b"long", NewStr::Shared(vec![b'x'; 100_000].into()), Deadline::Clear);
+    let made = txn.edit(b"stream", Create::Yes, |_: &mut Stream, note| note.event("xgroup-create"));
+    assert_eq!(made, Ok(Some(())));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match change.as_str() {
+        "collection" => drop(txn.edit(b"stream", Create::No, |_: &mut Stream, _| panic!("in the middle"))),
+        "short text" => drop(txn.edit_str(b"short", |_| panic!("in the middle"))),
+        "long text" => drop(txn.edit_str(b"long", |_| panic!("in the middle"))),
+        _ => drop(txn.edit_slice(b"short", 8, |_| -> ((), u64) { panic!("in the middle") })),
+    }));
+    eprintln!("the change was survived: {}", outcome.is_err());
 }
 
 #[test]

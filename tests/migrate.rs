@@ -309,6 +309,25 @@ fn a_client_that_goes_away_does_not_stop_it() {
     assert_eq!(shop.int("DBSIZE"), 0);
 }
 
+/// Who waited for a target was taken for idle, and closed while its keys moved.
+#[test]
+fn who_waits_for_a_target_is_not_idle() {
+    let (here, target) = (server(), Target::new());
+    let port = target.port();
+    let (mut owner, mut idle) = (here.connect(), here.connect());
+    owner.run("SET a 1");
+    owner.run("CONFIG SET timeout 1");
+    owner.send(&migrate(port, "a 0 30000")).expect("sent");
+    let mut peer = target.accept();
+    peer.expect("SELECT 0", "+OK");
+    peer.request();
+    // It sends this after the owner has fallen silent.
+    idle.run("PING");
+    assert!(idle.is_closed());
+    peer.answer("+OK");
+    assert_eq!(owner.receive().expect("a reply").value.to_string(), "OK");
+}
+
 #[test]
 fn the_server_ends_although_a_target_is_silent() {
     let (mut here, target) = (server(), Target::new());

@@ -22,6 +22,8 @@ pub const NAMES: &[&str] = &[
     "mget10",
     "hset",
     "hget",
+    "hgetall",
+    "hincrby",
     "lpush+lpop",
     "lrange10",
     "sadd",
@@ -29,7 +31,12 @@ pub const NAMES: &[&str] = &[
     "zadd",
     "zaddbig",
     "zrange10",
+    "zrank",
+    "zrangebyscore",
     "xadd",
+    "xrange10",
+    "pfadd",
+    "setbit",
     "eval",
     "multi",
     "publish",
@@ -40,6 +47,10 @@ const ELEMENTS: u64 = 10;
 const KEYS_PER_COLLECTION: u64 = 10;
 /// Members of the one big sorted set.
 const BIG: u64 = 1_000_000;
+
+/// Streams, and the entries of each where they are read.
+const STREAMS: u64 = 1000;
+const ENTRIES: u64 = 300;
 
 const SCRIPT: &str = "return redis.call('GET', KEYS[1])";
 
@@ -87,6 +98,8 @@ impl Mix {
             }
             "hset" => put(out, &[b"HSET", &keys.collection("h:", random), &element(random), b"valuevalue"]),
             "hget" => put(out, &[b"HGET", &keys.collection("h:", random), &element(random)]),
+            "hgetall" => put(out, &[b"HGETALL", &keys.collection("h:", random)]),
+            "hincrby" => put(out, &[b"HINCRBY", &keys.collection("h:", random), b"counter", b"1"]),
             "lpush+lpop" => {
                 let list = keys.collection("l:", random);
                 put(out, &[b"LPUSH", &list, b"element99"]);
@@ -104,9 +117,21 @@ impl Mix {
                 put(out, &[b"ZADD", b"big", score.as_bytes(), &name_of(random.below(BIG))]);
             }
             "zrange10" => put(out, &[b"ZRANGE", &keys.collection("z:", random), b"0", b"9"]),
+            "zrank" => put(out, &[b"ZRANK", b"big", &name_of(random.below(BIG))]),
+            "zrangebyscore" => {
+                let score = random.below(BIG).to_string();
+                put(out, &[b"ZRANGEBYSCORE", b"big", score.as_bytes(), b"+inf", b"LIMIT", b"5", b"10"]);
+            }
+            "xrange10" => {
+                let (stream, from) = (stream_of(random), random.below(ENTRIES).to_string());
+                put(out, &[b"XRANGE", &stream, from.as_bytes(), b"+", b"COUNT", b"10"]);
+            }
+            "pfadd" => put(out, &[b"PFADD", &prefixed("p:", &key[..2]), &name_of(random.below(BIG))]),
+            "setbit" => {
+                put(out, &[b"SETBIT", &prefixed("b:", &key[..1]), random.below(BIG).to_string().as_bytes(), b"1"])
+            }
             "xadd" => {
-                let stream = format!("x:{}", random.below(1000));
-                put(out, &[b"XADD", stream.as_bytes(), b"MAXLEN", b"~", b"1000", b"*", b"field", value]);
+                put(out, &[b"XADD", &stream_of(random), b"MAXLEN", b"~", b"1000", b"*", b"field", value]);
             }
             "eval" => put(out, &[b"EVAL", SCRIPT.as_bytes(), b"1", &key]),
             "multi" => {
@@ -128,13 +153,19 @@ impl Mix {
             "get" | "set" | "mget10" | "eval" | "multi" => {
                 Box::new((0..keys.count).map(move |index| request(&[&b"SET"[..], &name_of(index), &value])))
             }
-            "hset" | "hget" => Box::new((0..collections).map(|index| collection("HSET", "h:", index, true))),
+            "hset" | "hget" | "hgetall" | "hincrby" => {
+                Box::new((0..collections).map(|index| collection("HSET", "h:", index, true)))
+            }
             "lpush+lpop" | "lrange10" => {
                 Box::new((0..collections).map(|index| collection("RPUSH", "l:", index, false)))
             }
             "sadd" | "sismember" => Box::new((0..collections).map(|index| collection("SADD", "s:", index, false))),
             "zadd" | "zrange10" => Box::new((0..collections).map(|index| collection("ZADD", "z:", index, true))),
-            "zaddbig" => Box::new((0..BIG).map(|index| {
+            "xrange10" => Box::new((0..STREAMS * ENTRIES).map(move |index| {
+                let (stream, id) = (format!("x:{}", index % STREAMS), format!("{}-1", index / STREAMS));
+                request(&[&b"XADD"[..], stream.as_bytes(), id.as_bytes(), b"field", &value])
+            })),
+            "zaddbig" | "zrank" | "zrangebyscore" => Box::new((0..BIG).map(|index| {
                 request(&[&b"ZADD"[..], b"big", (mix(index) % BIG).to_string().as_bytes(), &name_of(index)])
             })),
             _ => Box::new(std::iter::empty()),
@@ -226,6 +257,10 @@ pub fn name_of(index: u64) -> [u8; 16] {
         bits >>= 4;
     }
     name
+}
+
+fn stream_of(random: &mut Random) -> Vec<u8> {
+    format!("x:{}", random.below(STREAMS)).into_bytes()
 }
 
 fn prefixed(prefix: &str, key: &[u8]) -> Vec<u8> {

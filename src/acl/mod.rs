@@ -12,8 +12,6 @@ pub mod file;
 pub mod log;
 pub mod rule;
 pub mod selector;
-#[cfg(test)]
-mod tests;
 pub mod user;
 
 use parking_lot::RwLock;

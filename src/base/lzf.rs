@@ -24,9 +24,9 @@ pub fn compress(input: &[u8], len_max: usize) -> Option<Vec<u8>> {
         return None;
     }
     let mut out = Vec::with_capacity(len_max.min(input.len()));
-    let mut table = [0u32; 1 << TABLE_BITS_MAX];
     let bits = input.len().next_power_of_two().trailing_zeros().clamp(TABLE_BITS_MIN, TABLE_BITS_MAX);
-    let table = &mut table[..1 << bits];
+    // Not an array of the largest size: clearing that takes longer than compressing a short input.
+    let mut table = vec![0u32; 1 << bits];
     let (mut at, mut literals_from) = (0, 0);
     while at + MATCH_MIN <= input.len() {
         // Table entries are places plus one; zero is "never seen".
@@ -86,7 +86,17 @@ fn match_length(input: &[u8], earlier: usize, at: usize) -> usize {
         return 0;
     }
     let ahead = &input[at..input.len().min(at + MATCH_MAX)];
-    ahead.iter().zip(&input[earlier..]).take_while(|(a, b)| a == b).count()
+    let behind = &input[earlier..earlier + ahead.len()];
+    let (ahead_words, behind_words) = (ahead.as_chunks::<8>().0, behind.as_chunks::<8>().0);
+    let words = ahead_words.iter().zip(behind_words);
+    let differences = words.map(|(a, b)| u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b));
+    for (word, difference) in differences.enumerate() {
+        if difference != 0 {
+            return word * 8 + difference.trailing_zeros() as usize / 8;
+        }
+    }
+    let whole = ahead_words.len() * 8;
+    whole + ahead[whole..].iter().zip(&behind[whole..]).take_while(|(a, b)| a == b).count()
 }
 
 fn put_literals(out: &mut Vec<u8>, literals: &[u8]) {

@@ -89,11 +89,10 @@ impl ClientMemory {
     }
 
     /// The largest of these clients that have hung up make room by themselves, though their workers have not noticed yet:
-    /// nobody is to be evicted for what they held.
+    /// nobody is to be evicted for what they held. What they sent before they hung up is still run.
     fn let_go_closed(&self, largest_first: &[Arc<Client>]) {
         for client in largest_first.iter().take(LOOKED_AT_MAX) {
             if closed_by_peer(std::iter::once(client.fd)) > 0 {
-                client.kill();
                 self.take_out(client);
             }
         }
@@ -174,5 +173,6 @@ mod tests {
         memory.count_all(&clients);
         assert!(memory.evict(&clients).is_empty(), "nobody but who has left");
         assert!(!small.marks.any(Marks::KILLED));
+        assert!(!large.marks.any(Marks::KILLED), "what it has sent is still to be run");
     }
 }

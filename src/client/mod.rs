@@ -96,6 +96,8 @@ marks! {
     RESTRICTED = 19;
     /// Its connection is closed: what it held counts no more.
     GONE = 20;
+    /// Its unit is frozen: a script or a MIGRATE that takes long.
+    FROZEN = 21;
 }
 
 impl Marks {
@@ -253,6 +255,10 @@ impl Client {
             mailbox: Mailbox::default(),
             sleeping: Mutex::new(None),
         }
+    }
+    /// The user it is authenticated as.
+    pub fn user_name(&self) -> Vec<u8> {
+        self.labels.read().user.clone()
     }
     /// Its kind.
     pub fn client_type(&self) -> ClientType {

@@ -375,7 +375,7 @@ fn hget(ctx: &mut Ctx<'_, '_>) -> Result {
     let [_, key, name] = *ctx.args.all() else { return Err(Error::Syntax) };
     let now_ms = ctx.now_ms();
     let hash = ctx.txn.read::<Hash>(key)?;
-    match hash.and_then(|hash| Some((hash, hash.get(name)?))) {
+    match hash.as_deref().and_then(|hash| Some((hash, hash.get(name)?))) {
         None => ctx.reply.null(),
         Some((_, field)) if field.is_due(now_ms) => {
             ctx.txn.expire_named(key, &[name]);
@@ -404,7 +404,7 @@ fn hmget(ctx: &mut Ctx<'_, '_>) -> Result {
     let hash = ctx.txn.read::<Hash>(key)?;
     ctx.reply.array(names.len());
     for name in names {
-        match hash.and_then(|hash| Some((hash, live_field(hash, name, now_ms)?))) {
+        match hash.as_deref().and_then(|hash| Some((hash, live_field(hash, name, now_ms)?))) {
             Some((hash, field)) => reply_field(ctx.reply, hash, field, name),
             None => ctx.reply.null(),
         }
@@ -451,7 +451,7 @@ fn reply_all(ctx: &mut Ctx<'_, '_>, head: fn(&mut Reply, usize), each: fn(&mut R
 
 fn hlen(ctx: &mut Ctx<'_, '_>) -> Result {
     let hash = ctx.txn.read::<Hash>(&ctx.args[1])?;
-    ctx.reply.int(hash.map_or(0, Hash::len) as i64);
+    ctx.reply.int(hash.map_or(0, |hash| hash.len()) as i64);
     Ok(Outcome::Done)
 }
 
@@ -473,7 +473,7 @@ fn read_named<R>(ctx: &mut Ctx<'_, '_>, read: fn(Field<'_>) -> R) -> Result<Opti
     ctx.txn.expire_named(key, &[name]);
     let now_ms = ctx.now_ms();
     let hash = ctx.txn.read::<Hash>(key)?;
-    Ok(hash.and_then(|hash| live_field(hash, name, now_ms)).map(read))
+    Ok(hash.as_deref().and_then(|hash| live_field(hash, name, now_ms)).map(read))
 }
 
 fn hdel(ctx: &mut Ctx<'_, '_>) -> Result {
@@ -559,7 +559,7 @@ fn hrandfield(ctx: &mut Ctx<'_, '_>) -> Result {
     };
     let pairs = with_values && reply.proto() == Proto::Resp3;
     let width = if with_values && !pairs { 2 } else { 1 };
-    reply_random(reply, hash, amount, &mut rng, width, |reply, field| {
+    reply_random(reply, &*hash, amount, &mut rng, width, |reply, field| {
         if pairs {
             reply.array(2);
         }

@@ -224,13 +224,17 @@ fn describe(reply: &mut Reply, table: &CommandTable, known: &Known) {
     let categories: Vec<&str> = spec.all_categories().names().collect();
     reply.set(categories.len());
     categories.iter().for_each(|c| reply.simple(format!("@{c}")));
-    reply.array(spec.tips.len());
+    reply.set(spec.tips.len());
     spec.tips.iter().for_each(|t| reply.bulk(t.as_bytes()));
     let keys = spec.keys.specs();
-    reply.array(keys.len());
+    reply.set(keys.len());
     keys.iter().for_each(|k| describe_key_spec(reply, k));
     let subcommands = subcommands(table, known);
-    reply.array(subcommands.len());
+    // The type of none is another than that of some, as in the original.
+    match subcommands.len() {
+        0 => reply.set(0),
+        count => reply.array(count),
+    }
     subcommands.into_iter().for_each(|s| describe(reply, table, s));
 }
 

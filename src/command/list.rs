@@ -403,7 +403,7 @@ fn positive(text: &[u8], error: Error) -> Result<usize> {
 
 fn llen(ctx: &mut Ctx<'_, '_>) -> Result {
     let list = ctx.txn.read::<List>(&ctx.args[1])?;
-    ctx.reply.int(list.map_or(0, List::len) as i64);
+    ctx.reply.int(list.map_or(0, |list| list.len()) as i64);
     Ok(Outcome::Done)
 }
 
@@ -562,7 +562,13 @@ fn ltrim(ctx: &mut Ctx<'_, '_>) -> Result {
     ctx.txn.edit(ctx.args.all()[1], Create::No, |list: &mut List, note| {
         let len = list.len();
         let (start, count) = range_of(start, stop, len);
-        list.trim(start, count, &limits);
+        if count == 0 {
+            let all = std::mem::take(list);
+            let bytes = all.heap_bytes();
+            note.discard(all, bytes);
+        } else {
+            list.trim(start, count, &limits);
+        }
         note.event("ltrim");
         note.changed((len - count) as u64);
         if len == count {

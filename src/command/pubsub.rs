@@ -278,7 +278,7 @@ fn subscribe_to(ctx: &mut Ctx<'_, '_>, kind: Kind) -> Result {
 /// Whether the user, which has changed since the request was judged, may listen to what it names. Whoever changed it
 /// closes those that are listeners already, and may have come too early to see this one.
 fn may_still_listen(ctx: &Ctx<'_, '_>, kind: Kind) -> bool {
-    let user = ctx.node.acl.user(&ctx.session.client.labels.read().user);
+    let user = ctx.node.acl.user(&ctx.session.client.user_name());
     let is_pattern = matches!(kind, Kind::Pattern);
     user.is_some_and(|user| ctx.args.rest(1).iter().all(|name| user.may_listen(name, is_pattern)))
 }

@@ -70,7 +70,7 @@ pub(super) fn reload(ctx: &mut Ctx<'_, '_>) -> Result {
 fn written(txn: &Txn<'_>, host: &Host, compress: bool) -> Vec<u8> {
     let mut version = VERSION_BASE;
     for part in txn.shards().flat_map(|shard| &shard.dbs) {
-        part.table.for_each(|entry| version = version.max(type_of(entry.value()).version()));
+        part.table.for_each(|entry| version = version.max(type_of(&entry.value()).version()));
     }
     let mut image = Vec::new();
     let mut file = FileWriter::begin(&mut image, version, compress);

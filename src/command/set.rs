@@ -283,14 +283,14 @@ fn smismember(ctx: &mut Ctx<'_, '_>) -> Result {
     let members = ctx.args.rest(2);
     ctx.reply.array(members.len());
     for member in members {
-        ctx.reply.int(set.is_some_and(|set| set.contains(member)) as i64);
+        ctx.reply.int(set.as_ref().is_some_and(|set| set.contains(member)) as i64);
     }
     Ok(Outcome::Done)
 }
 
 fn scard(ctx: &mut Ctx<'_, '_>) -> Result {
     let set = ctx.txn.read::<Set>(&ctx.args[1])?;
-    ctx.reply.int(set.map_or(0, Set::len) as i64);
+    ctx.reply.int(set.map_or(0, |set| set.len()) as i64);
     Ok(Outcome::Done)
 }
 
@@ -334,7 +334,7 @@ fn pop_one(ctx: &mut Ctx<'_, '_>) -> Result {
 
 fn pop_many(ctx: &mut Ctx<'_, '_>, count: usize) -> Result {
     let key = ctx.args.all()[1];
-    let len = ctx.txn.peek_as::<Set>(key)?.map_or(0, Set::len);
+    let len = ctx.txn.peek_as::<Set>(key)?.map_or(0, |set| set.len());
     if count == 0 || len == 0 {
         ctx.reply.set(0);
         return Ok(Outcome::Done);
@@ -347,7 +347,9 @@ fn pop_many(ctx: &mut Ctx<'_, '_>, count: usize) -> Result {
         reply.set(count.min(len));
         if count >= len {
             set.iter().for_each(|member| reply_value(reply, member));
-            *set = Set::default();
+            let all = std::mem::take(set);
+            let bytes = all.heap_bytes();
+            note.discard(all, bytes);
             return None;
         }
         let mut popped = Vec::with_capacity(count);
@@ -376,7 +378,7 @@ fn srandmember(ctx: &mut Ctx<'_, '_>) -> Result {
     let (amount, _) = amount(ctx.args, 2, "")?;
     let mut rng = ctx.node.rng();
     match ctx.txn.read::<Set>(&ctx.args[1])? {
-        Some(set) => reply_random(ctx.reply, set, amount, &mut rng, 1, |reply, member| reply_value(reply, member)),
+        Some(set) => reply_random(ctx.reply, &*set, amount, &mut rng, 1, |reply, member| reply_value(reply, member)),
         None if amount == sample::Amount::One => ctx.reply.null(),
         None => ctx.reply.array(0),
     }

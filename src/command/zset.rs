@@ -387,7 +387,7 @@ fn zrem(ctx: &mut Ctx<'_, '_>) -> Result {
 
 fn zcard(ctx: &mut Ctx<'_, '_>) -> Result {
     let zset = ctx.txn.read::<ZSet>(&ctx.args[1])?;
-    ctx.reply.int(zset.map_or(0, ZSet::len) as i64);
+    ctx.reply.int(zset.map_or(0, |zset| zset.len()) as i64);
     Ok(Outcome::Done)
 }
 
@@ -401,7 +401,7 @@ fn zmscore(ctx: &mut Ctx<'_, '_>) -> Result {
     let zset = ctx.txn.read::<ZSet>(&ctx.args[1])?;
     let members = ctx.args.rest(2);
     ctx.reply.array(members.len());
-    members.iter().for_each(|member| reply_score(ctx.reply, zset.and_then(|zset| zset.score(member))));
+    members.iter().for_each(|member| reply_score(ctx.reply, zset.as_ref().and_then(|zset| zset.score(member))));
     Ok(Outcome::Done)
 }
 
@@ -453,7 +453,7 @@ fn zrandmember(ctx: &mut Ctx<'_, '_>) -> Result {
     };
     let paired = is_paired(ctx.reply);
     let width = if with_scores && !paired { 2 } else { 1 };
-    reply_random(ctx.reply, zset, amount, &mut rng, width, |reply, pair| {
+    reply_random(ctx.reply, &*zset, amount, &mut rng, width, |reply, pair| {
         if with_scores { reply_scored(reply, pair, paired) } else { reply_value(reply, pair.member) }
     });
     Ok(Outcome::Done)

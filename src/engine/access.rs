@@ -35,7 +35,7 @@ impl Engine {
         }
         // First the mark: a change that comes after the look-up sets it again.
         client.marks.set(Marks::USER_CHANGED, false);
-        let user = self.node.acl.user(&client.labels.read().user);
+        let user = self.node.acl.user(&client.user_name());
         if client.marks.any(Marks::KILLED) || user.is_none() {
             session.set_user(None);
             session.closing = true;

@@ -255,6 +255,6 @@ impl Engine {
         if !sleeper.client.marks.any(Marks::USER_CHANGED) {
             return sleeper.user.clone();
         }
-        self.node.acl.user(&sleeper.client.labels.read().user)
+        self.node.acl.user(&sleeper.client.user_name())
     }
 }

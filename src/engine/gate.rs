@@ -69,6 +69,9 @@ impl Engine {
         if let Some(error) = busy(&self.node).filter(|_| !spec.flags.has(Flags::ALLOW_BUSY)) {
             return Verdict::Refuse(error);
         }
+        if self.node.monitored.load(Relaxed) && session.client.marks.any(Marks::MONITOR) {
+            return self.of_monitor(session, known, argv);
+        }
         self.paused(session, known, argv)
     }
 
@@ -105,23 +108,32 @@ impl Engine {
         })
     }
 
+    /// A client that runs MONITOR counts as a replica: a pause does not hold it, and so it must leave the keys alone.
+    fn of_monitor(&self, session: &Session, known: &Known, argv: Argv<'_>) -> Verdict {
+        let touches = Flags::READONLY.and(Flags::WRITE).and(Flags::MAY_REPLICATE);
+        match self.may(touches, session, known, argv) {
+            true => Verdict::Refuse(Error::Text("ERR Replica can't interact with the keyspace")),
+            false => Verdict::Pass,
+        }
+    }
+
     /// CLIENT PAUSE. Inside MULTI only EXEC waits.
     fn paused(&self, session: &Session, known: &Known, argv: Argv<'_>) -> Verdict {
         if self.node.generation.load(Relaxed) == 0 || (session.multi.is_some() && !is_exec(known)) {
             return Verdict::Pass;
         }
-        let writes = self.may_write(session, known, argv);
+        let writes = self.may(Flags::WRITE.and(Flags::MAY_REPLICATE), session, known, argv);
         match self.node.paused(writes, self.node.clock.now_ms()) {
             Some(until_ms) => Verdict::Wait(until_ms),
             None => Verdict::Pass,
         }
     }
 
-    fn may_write(&self, session: &Session, known: &Known, argv: Argv<'_>) -> bool {
-        let writes = Flags::WRITE.and(Flags::MAY_REPLICATE);
+    /// Whether a request, or what EXEC would run, has any of these flags.
+    fn may(&self, flags: Flags, session: &Session, known: &Known, argv: Argv<'_>) -> bool {
         match &session.multi {
-            Some(multi) if is_exec(known) => self.any_queued(multi, writes),
-            _ => self.flags_of(known, argv.all()).any(writes),
+            Some(multi) if is_exec(known) => self.any_queued(multi, flags),
+            _ => self.flags_of(known, argv.all()).any(flags),
         }
     }
 }

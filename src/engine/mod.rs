@@ -191,8 +191,8 @@ impl Engine {
     ) -> LocalFlow<'_> {
         let worker = self.node.stats.worker(session.client.worker);
         let errors = worker.errors.get();
-        // WATCH may have to wait and come again.
-        let shown_after = op == EngineOp::Watch;
+        // WATCH may have to wait and come again; whoever leaves MONITOR by RESET does not see it.
+        let shown_after = matches!(op, EngineOp::Watch | EngineOp::Reset);
         if !shown_after && !matches!(op, EngineOp::Exec | EngineOp::Script(_)) {
             self.feed_monitors(session, known, argv.all());
         }

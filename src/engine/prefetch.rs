@@ -15,14 +15,18 @@ use smallvec::SmallVec;
 pub(super) type Hashes = SmallVec<[u64; 64]>;
 
 impl Engine {
-    /// All stages for the keys of requests that run together; the third one if they are likely to work on collections.
-    pub fn prefetch(&self, db: usize, mut hashes: Hashes, collections: bool) {
+    /// All stages for the keys of requests that run together; the third one if they are likely to work on collections
+    /// of this group, the fourth one if that is streams.
+    pub fn prefetch(&self, db: usize, mut hashes: Hashes, collections: Option<Group>) {
         let mask = self.node.keyspace.shard_count() as u64 - 1;
         hashes.sort_unstable_by_key(|hash| hash & mask);
         self.prefetch_buckets(db, &hashes);
         self.prefetch_entries(db, &hashes);
-        if collections {
+        if collections.is_some() {
             self.each_table(db, &hashes, Table::prefetch_collection);
+        }
+        if collections == Some(Group::Stream) {
+            self.each_table(db, &hashes, Table::prefetch_end);
         }
     }
 
@@ -53,11 +57,11 @@ impl Engine {
         if len == 0 { 1 } else { self.commands.get(index).command.spec.keys.first_at() }
     }
 
-    /// Whether the last command of a session works on collections: the next ones most likely do, too.
-    pub fn is_on_collections(&self, session: &Session) -> bool {
+    /// The collections that the last command of a session works on, if it does: the next ones most likely do, too.
+    pub fn collections_of(&self, session: &Session) -> Option<Group> {
         let (_, len, index) = session.last_name;
-        let group = || self.commands.get(index).command.spec.group;
-        len > 0
-            && matches!(group(), Group::List | Group::Hash | Group::Set | Group::SortedSet | Group::Stream | Group::Geo)
+        let group = (len > 0).then(|| self.commands.get(index).command.spec.group)?;
+        matches!(group, Group::List | Group::Hash | Group::Set | Group::SortedSet | Group::Stream | Group::Geo)
+            .then_some(group)
     }
 }

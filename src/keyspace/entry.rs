@@ -4,26 +4,30 @@
 //! lengths, the type, the flags and the access word, and everything else is there only when it is needed.
 //!
 //! ```text
-//!   Entry ──► 0         8            (+8)          (+8)         (+0, 8 or 16)
-//!             | header  | deadline?  | key length? | payload     | key ...... | text of a short string ... |
-//!                         if EXPIRY    if LONG_KEY   by type
+//!   Entry ──► 0         8            (+8)          (+8)         (+0, 8 or 24)
+//!             | header  | deadline?  | key length? | payload     | key ...... | text ......................... |
+//!                         if EXPIRY    if LONG_KEY   by shape
 //!
 //!   header:   | key len | text len | access word | tag    |     one word, the lowest bits first
 //!               12 bits   14 bits    30 bits       8 bits
-//!   tag:      bits 0-2 what the payload is, then EXPIRY, EPOCH, RAW, LONG_KEY, LATE
+//!   tag:      bits 0-3 the shape, then EXPIRY, EPOCH, LONG_KEY, LATE
 //! ```
 //!
-//! | tag | payload | text behind the key |
+//! | shape | payload | text behind the key |
 //! |---|---|---|
 //! | integer | `i64` | - |
 //! | short string, below [`SHARED_MIN`] | nothing | the string |
 //! | long string | `Box<Bytes>` | - |
-//! | collection | the typed value, 16 bytes | - |
+//! | small collection, its bytes below 16 KiB | nothing | the listpack or intset |
+//! | any other collection | the typed value | - |
 //!
 //! 16 bytes of key and 8 of value are 32 bytes, 16 and 200 are 224: size classes without slack. The block is always
-//! exactly as long as its header says, so its size need not be stored, and a string that grows in place is amortised by
+//! exactly as long as its header says, so its size need not be stored, and a text that grows in place is amortised by
 //! the allocator's classes (each is at least an eighth bigger than the one before). Deadlines are Unix time in
 //! milliseconds. A key of 4 KiB or more keeps its length in a word of its own.
+//!
+//! A small collection is no typed value: [`Entry::value`] makes one up to be read, and [`Entry::edit`] lends the whole
+//! block to one that is changed, header and key included, and takes it back afterwards.
 //!
 //! This is one of the few files with `unsafe`: no safe type has this shape. All of it is behind total functions; the
 //! tests run them against a plain model.
@@ -32,18 +36,18 @@
 use crate::base::alloc::usable_size;
 use crate::types::hash::Hash;
 use crate::types::list::List;
+use crate::types::packed::thin::Lent;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
 use crate::types::string::{self, NewStr, SHARED_MIN, StrRef};
 use crate::types::zset::ZSet;
-use crate::types::{Kind, Value, ValueMut, ValueRef};
+use crate::types::{Kind, Packing, Value, ValueMut, ValueRef, View};
 use bytes::{Bytes, BytesMut};
 use std::alloc::{self, Layout, handle_alloc_error};
-use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
-/// What the payload is: the low three bits of the tag.
-const WHAT: u32 = 7;
+/// The shape: the low four bits of the tag.
+const SHAPE: u32 = 15;
 const INT: u32 = 0;
 const INLINE: u32 = 1;
 const SHARED: u32 = 2;
@@ -52,13 +56,24 @@ const SET: u32 = 4;
 const ZSET: u32 = 5;
 const HASH: u32 = 6;
 const STREAM: u32 = 7;
+/// A short string with this bit was changed in place; an integer with it is a copy.
+const RAW: u32 = 8;
+const INT_RAW: u32 = INT | RAW;
+const INLINE_RAW: u32 = INLINE | RAW;
+/// A small collection has this bit.
+const PACKED: u32 = 8;
+const PACKED_LIST: u32 = LIST | PACKED;
+const PACKED_SET: u32 = SET | PACKED;
+const PACKED_ZSET: u32 = ZSET | PACKED;
+const PACKED_HASH: u32 = HASH | PACKED;
+/// A set of integers, and a hash with deadlines: shapes that long strings, which are always raw, and streams leave free.
+const PACKED_INTS: u32 = SHARED | PACKED;
+const PACKED_HASH_EX: u32 = STREAM | PACKED;
 
 /// The entry has a deadline.
-const EXPIRY: u32 = 1 << 3;
+const EXPIRY: u32 = 1 << 4;
 /// On which side of the running cut the entry is.
-const EPOCH: u32 = 1 << 4;
-/// The string was changed in place; the integer is a copy.
-const RAW: u32 = 1 << 5;
+const EPOCH: u32 = 1 << 5;
 /// The length of the key does not fit the header.
 const LONG_KEY: u32 = 1 << 6;
 /// The deadline was moved later since the timer wheel heard of it.
@@ -75,19 +90,20 @@ const KEY_LEN_MAX: usize = (1 << KEY_LEN_BITS) - 1;
 const TEXT_LEN_MAX: usize = (1 << TEXT_LEN_BITS) - 1;
 const ACCESS_MASK: u64 = (1 << ACCESS_BITS) - 1;
 
-/// Bytes of the payload, by what it is.
-const PAYLOAD_LEN: [u8; 8] = [8, 0, 8, 16, 16, 16, 16, 16];
+/// Bytes of the payload, by shape.
+const PAYLOAD_LEN: [u8; 16] = [8, 0, 8, 24, 24, 24, 24, 8, 8, 0, 0, 0, 0, 0, 0, 0];
 const HEADER_LEN: usize = 8;
 
 const _: () = {
-    const fn fits<T>() {
-        assert!(size_of::<T>() <= 16 && align_of::<T>() <= 8, "a collection fits the payload");
+    const fn fits<T>(shape: u32) {
+        let len = PAYLOAD_LEN[shape as usize] as usize;
+        assert!(size_of::<T>() <= len && align_of::<T>() <= 8, "a collection fits the payload");
     }
-    fits::<List>();
-    fits::<Hash>();
-    fits::<Set>();
-    fits::<ZSet>();
-    fits::<Stream>();
+    fits::<List>(LIST);
+    fits::<Hash>(HASH);
+    fits::<Set>(SET);
+    fits::<ZSet>(ZSET);
+    fits::<Stream>(STREAM);
     assert!(size_of::<Option<Entry>>() == 8);
     assert!(SHARED_MIN <= TEXT_LEN_MAX + 1 && TAG_SHIFT + 8 == u64::BITS);
 };
@@ -134,16 +150,23 @@ impl Entry {
 
     /// A key with a collection.
     pub fn new_value(key: &[u8], value: Value, expiry: Option<u64>) -> Entry {
-        let what = match &value {
+        if let Some((packing, bytes)) = value.packed()
+            && bytes.len() <= TEXT_LEN_MAX
+        {
+            let mut entry = Entry::block(packed_shape(value.kind(), packing), key, bytes.len(), expiry);
+            entry.text_mut().copy_from_slice(bytes);
+            return entry;
+        }
+        let shape = match &value {
             Value::List(_) => LIST,
             Value::Set(_) => SET,
             Value::ZSet(_) => ZSET,
             Value::Hash(_) => HASH,
             Value::Stream(_) => STREAM,
         };
-        let entry = Entry::block(what, key, 0, expiry);
+        let entry = Entry::block(shape, key, 0, expiry);
         let payload = entry.payload();
-        // SAFETY: the payload of a collection is 16 bytes inside the block, aligned to 8, and every collection fits.
+        // SAFETY: the payload of a collection is inside the block, aligned to 8, and every collection fits.
         unsafe {
             match value {
                 Value::List(v) => payload.cast::<List>().write(v),
@@ -161,13 +184,15 @@ impl Entry {
         let expiry = self.expiry();
         let copy = match self.value() {
             ValueRef::Str(s) => Entry::new_str(key, &s.into(), expiry),
-            ValueRef::List(v) => Entry::new_value(key, Value::List(v.clone()), expiry),
-            ValueRef::Hash(v) => Entry::new_value(key, Value::Hash(v.clone()), expiry),
-            ValueRef::Set(v) => Entry::new_value(key, Value::Set(v.clone()), expiry),
-            ValueRef::ZSet(v) => Entry::new_value(key, Value::ZSet(v.clone()), expiry),
+            ValueRef::List(v) => Entry::new_value(key, Value::List(List::clone(&v)), expiry),
+            ValueRef::Hash(v) => Entry::new_value(key, Value::Hash(Hash::clone(&v)), expiry),
+            ValueRef::Set(v) => Entry::new_value(key, Value::Set(Set::clone(&v)), expiry),
+            ValueRef::ZSet(v) => Entry::new_value(key, Value::ZSet(ZSet::clone(&v)), expiry),
             ValueRef::Stream(v) => Entry::new_value(key, Value::Stream(v.clone()), expiry),
         };
-        copy.set_meta(copy.meta() | self.meta() & RAW);
+        if self.is_raw() {
+            copy.mark_raw();
+        }
         copy.set_access(self.access());
         copy
     }
@@ -185,11 +210,11 @@ impl Entry {
     /// The type of the value.
     #[inline]
     pub fn kind(&self) -> Kind {
-        match self.meta() & WHAT {
-            LIST => Kind::List,
-            SET => Kind::Set,
-            ZSET => Kind::ZSet,
-            HASH => Kind::Hash,
+        match self.shape() {
+            LIST | PACKED_LIST => Kind::List,
+            SET | PACKED_SET | PACKED_INTS => Kind::Set,
+            ZSET | PACKED_ZSET => Kind::ZSet,
+            HASH | PACKED_HASH | PACKED_HASH_EX => Kind::Hash,
             STREAM => Kind::Stream,
             _ => Kind::Str,
         }
@@ -199,36 +224,94 @@ impl Entry {
     #[inline]
     pub fn value(&self) -> ValueRef<'_> {
         let payload = self.payload();
-        // SAFETY: the tag says of which type the payload is; the borrow of `self` covers it.
+        // SAFETY: the shape says of which type the payload is, and how the text of a small collection is packed; the
+        // borrow of `self` covers both, and a view does not outlive it.
         unsafe {
-            match self.meta() & WHAT {
-                INT => ValueRef::Str(StrRef::Int(payload.cast::<i64>().read())),
-                INLINE => ValueRef::Str(StrRef::Bytes(self.text())),
+            match self.shape() {
+                INT | INT_RAW => ValueRef::Str(StrRef::Int(payload.cast::<i64>().read())),
+                INLINE | INLINE_RAW => ValueRef::Str(StrRef::Bytes(self.text())),
                 SHARED => ValueRef::Str(StrRef::Shared(&**payload.cast::<*const Bytes>())),
-                LIST => ValueRef::List(&*payload.cast()),
-                SET => ValueRef::Set(&*payload.cast()),
-                ZSET => ValueRef::ZSet(&*payload.cast()),
-                HASH => ValueRef::Hash(&*payload.cast()),
-                _ => ValueRef::Stream(&*payload.cast()),
+                LIST => ValueRef::List((&*payload.cast::<List>()).into()),
+                SET => ValueRef::Set((&*payload.cast::<Set>()).into()),
+                ZSET => ValueRef::ZSet((&*payload.cast::<ZSet>()).into()),
+                HASH => ValueRef::Hash((&*payload.cast::<Hash>()).into()),
+                STREAM => ValueRef::Stream(&*payload.cast()),
+                PACKED_LIST => ValueRef::List(View::made_up(List::within(self.lend()))),
+                PACKED_ZSET => ValueRef::ZSet(View::made_up(ZSet::within(self.lend()))),
+                PACKED_SET => ValueRef::Set(View::made_up(Set::within(Packing::Listpack, self.lend()))),
+                PACKED_INTS => ValueRef::Set(View::made_up(Set::within(Packing::Intset, self.lend()))),
+                PACKED_HASH => ValueRef::Hash(View::made_up(Hash::within(Packing::Listpack, self.lend()))),
+                _ => ValueRef::Hash(View::made_up(Hash::within(Packing::ListpackEx, self.lend()))),
             }
         }
     }
 
-    /// The collection, for change; `None` for a string.
+    /// Changes the collection under `key`, which is this entry's key; nothing happens to a string and the result is
+    /// `None`. A fault of `change` ends the process.
     #[inline]
-    pub fn value_mut(&mut self) -> Option<ValueMut<'_>> {
+    pub fn edit<R>(&mut self, key: &[u8], change: impl FnOnce(ValueMut<'_>) -> R) -> Option<R> {
+        debug_assert_eq!(key, self.key());
         let payload = self.payload();
         // SAFETY: as in `value`; the borrow is exclusive.
-        unsafe {
-            match self.meta() & WHAT {
-                LIST => Some(ValueMut::List(&mut *payload.cast())),
-                SET => Some(ValueMut::Set(&mut *payload.cast())),
-                ZSET => Some(ValueMut::ZSet(&mut *payload.cast())),
-                HASH => Some(ValueMut::Hash(&mut *payload.cast())),
-                STREAM => Some(ValueMut::Stream(&mut *payload.cast())),
-                _ => None,
+        to_its_end(|| unsafe {
+            match self.shape() {
+                INT | INT_RAW | INLINE | INLINE_RAW | SHARED => None,
+                LIST => Some(change(ValueMut::List(&mut *payload.cast()))),
+                SET => Some(change(ValueMut::Set(&mut *payload.cast()))),
+                ZSET => Some(change(ValueMut::ZSet(&mut *payload.cast()))),
+                HASH => Some(change(ValueMut::Hash(&mut *payload.cast()))),
+                STREAM => Some(change(ValueMut::Stream(&mut *payload.cast()))),
+                _ => Some(self.edit_packed(key, change)),
             }
-        }
+        })
+    }
+
+    /// Changes a small collection: the value owns the block meanwhile, and header and key travel with it.
+    fn edit_packed<R>(&mut self, key: &[u8], change: impl FnOnce(ValueMut<'_>) -> R) -> R {
+        let (header, expiry) = (self.header(), self.expiry());
+        // SAFETY: the block is owned, and `self` does not look at it until it has got one again: a fault of `change` ends
+        // the process before.
+        let lent = unsafe { self.lend() };
+        let mut value = value_within(self.shape(), lent);
+        let result = change(value.as_mut());
+        let fresh = Entry::of_changed(key, header, expiry, value);
+        // What `self` names is the fresh block or no longer its own.
+        std::mem::forget(std::mem::replace(self, fresh));
+        result
+    }
+
+    /// The entry of a value that was small and has changed: in the block that was lent, or in a new one.
+    #[inline]
+    fn of_changed(key: &[u8], header: u64, expiry: Option<u64>, value: Value) -> Entry {
+        let kind = value.kind();
+        let value = match value.into_lent() {
+            Ok((packing, lent)) => {
+                let shape = packed_shape(kind, packing);
+                if lent.len() <= TEXT_LEN_MAX {
+                    let entry = Entry(lent.block());
+                    entry.set_text_len(lent.len());
+                    entry.set_meta(entry.meta() & !SHAPE | shape);
+                    return entry;
+                }
+                value_within(shape, lent)
+            }
+            Err(value) => value,
+        };
+        let fresh = Entry::new_value(key, value, expiry);
+        fresh.set_meta(fresh.meta() | (header >> TAG_SHIFT) as u32 & (EPOCH | LATE));
+        fresh.set_access((header >> ACCESS_SHIFT & ACCESS_MASK) as u32);
+        fresh
+    }
+
+    /// The block on loan to a value, whose bytes are the text.
+    ///
+    /// # Safety
+    /// The shape is that of a small collection; see [`Lent::new`] for the rest.
+    #[inline]
+    unsafe fn lend(&self) -> Lent {
+        let meta = self.meta();
+        // SAFETY: the block was allocated with the size at which the text ends; the rest is the caller's to answer.
+        unsafe { Lent::new(self.0, key_offset(meta) + self.key_len(meta), self.text_len()) }
     }
 
     /// The string, if the value is one.
@@ -249,8 +332,11 @@ impl Entry {
 
     /// The earliest deadline of a field, if the value is a hash that has one.
     pub fn field_deadline(&self) -> Option<u64> {
-        match self.value() {
-            ValueRef::Hash(hash) => hash.next_deadline(),
+        match self.shape() {
+            HASH | PACKED_HASH_EX => match self.value() {
+                ValueRef::Hash(hash) => hash.next_deadline(),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -278,14 +364,17 @@ impl Entry {
         self.set_meta(if epoch { self.meta() | EPOCH } else { self.meta() & !EPOCH });
     }
 
-    /// Whether the string was changed in place since it was set: its encoding is then `raw`, however short it is.
+    /// Whether the string was changed in place since it was set: its encoding is then `raw`, however short it is. A long
+    /// one is raw anyway.
     pub fn is_raw(&self) -> bool {
-        self.meta() & RAW != 0
+        matches!(self.shape(), INT_RAW | INLINE_RAW)
     }
     /// Marks the string as changed in place. An integer that bears the mark is one that COPY made: in Redis it has an
     /// object of its own, where others share one.
     pub fn mark_raw(&self) {
-        self.set_meta(self.meta() | RAW);
+        if matches!(self.shape(), INT | INLINE) {
+            self.set_meta(self.meta() | RAW);
+        }
     }
 
     /// Whether the deadline was moved later since it was set: the timer wheel then still has an earlier one.
@@ -307,6 +396,7 @@ impl Entry {
         let block = usable_size(self.size());
         match self.value() {
             ValueRef::Str(StrRef::Shared(b)) => block + usable_size(size_of::<Bytes>()) + usable_size(b.len()),
+            _ if self.is_packed() => block,
             value => block + value.heap_bytes(),
         }
     }
@@ -326,8 +416,17 @@ impl Entry {
     /// Asks for what hangs off the block of a collection: all of a small one, the root of a big one.
     #[inline]
     pub fn prefetch_collection(&self) {
-        if let Some(address) = self.value().address() {
+        let address = if self.is_packed() { Some(self.text_start().cast_const()) } else { self.value().address() };
+        if let Some(address) = address {
             (0..4).for_each(|line| prefetch(address.wrapping_add(64 * line)));
+        }
+    }
+
+    /// Asks for what adding to a stream looks at, when its root has had time to come.
+    #[inline]
+    pub fn prefetch_end(&self) {
+        if let ValueRef::Stream(stream) = self.value() {
+            stream.end_addresses().into_iter().flatten().for_each(prefetch);
         }
     }
 
@@ -336,7 +435,7 @@ impl Entry {
     /// Makes the value this string, whatever it was; the deadline, the access word and the epoch bit stay.
     pub fn set_str(&mut self, value: &NewStr<'_>) {
         let text: &[u8] = match value {
-            NewStr::Int(n) if self.meta() & WHAT == INT => {
+            NewStr::Int(n) if matches!(self.shape(), INT | INT_RAW) => {
                 // SAFETY: the payload of INT is an i64.
                 unsafe { self.payload().cast::<i64>().write(*n) };
                 self.set_meta(self.meta() & !RAW);
@@ -346,7 +445,7 @@ impl Entry {
             NewStr::Shared(text) => text,
             NewStr::Int(_) => return self.replace_value(value),
         };
-        if text.len() < SHARED_MIN && self.meta() & WHAT == INLINE {
+        if text.len() < SHARED_MIN && matches!(self.shape(), INLINE | INLINE_RAW) {
             self.resize_text(text.len());
             self.text_mut().copy_from_slice(text);
             self.set_meta(self.meta() & !RAW);
@@ -443,43 +542,25 @@ impl Entry {
     /// Gives the entry another key; everything else stays.
     pub fn rename(&mut self, key: &[u8]) {
         let old = self.meta();
-        let fresh = Entry::block(old & WHAT, key, self.text_len(), self.expiry());
+        let fresh = Entry::block(old & SHAPE, key, self.text_len(), self.expiry());
         fresh.set_meta(fresh.meta() & LONG_KEY | old & !LONG_KEY);
         fresh.set_access(self.access());
         // SAFETY: both blocks have the same payload and text lengths; the value moves to the fresh block, and the old
         // block is given back without dropping it.
         unsafe {
-            ptr::copy_nonoverlapping(self.payload(), fresh.payload(), PAYLOAD_LEN[(old & WHAT) as usize].into());
+            ptr::copy_nonoverlapping(self.payload(), fresh.payload(), PAYLOAD_LEN[(old & SHAPE) as usize].into());
             ptr::copy_nonoverlapping(self.text().as_ptr(), fresh.text_start(), self.text_len());
-            let old = std::mem::replace(self, fresh);
-            old.free_block();
-        }
-    }
-
-    /// The collection, taken out; `None` for a string.
-    pub fn take_value(self) -> Option<Value> {
-        let payload = self.payload();
-        // SAFETY: the tag says of which type the payload is; it is read once and the block given back undropped.
-        unsafe {
-            let value = match self.meta() & WHAT {
-                LIST => Value::List(payload.cast::<List>().read()),
-                SET => Value::Set(payload.cast::<Set>().read()),
-                ZSET => Value::ZSet(payload.cast::<ZSet>().read()),
-                HASH => Value::Hash(payload.cast::<Hash>().read()),
-                STREAM => Value::Stream(payload.cast::<Stream>().read()),
-                _ => return None,
-            };
-            self.free_block();
-            Some(value)
+            alloc::dealloc(self.0.as_ptr(), layout(self.size()));
+            std::mem::forget(std::mem::replace(self, fresh));
         }
     }
 
     // ---- The block ----
 
     /// A block with header, deadline and key written; payload and text are not.
-    fn block(what: u32, key: &[u8], text_len: usize, expiry: Option<u64>) -> Entry {
+    fn block(shape: u32, key: &[u8], text_len: usize, expiry: Option<u64>) -> Entry {
         let long = key.len() > KEY_LEN_MAX;
-        let mut meta = what;
+        let mut meta = shape;
         meta |= if expiry.is_some() { EXPIRY } else { 0 };
         meta |= if long { LONG_KEY } else { 0 };
         let start = key_offset(meta);
@@ -534,6 +615,16 @@ impl Entry {
     }
 
     #[inline]
+    fn shape(&self) -> u32 {
+        self.meta() & SHAPE
+    }
+    /// Whether the value is a small collection in the block.
+    #[inline]
+    fn is_packed(&self) -> bool {
+        matches!(self.shape(), PACKED_INTS..=PACKED_HASH_EX)
+    }
+
+    #[inline]
     fn key_len(&self, meta: u32) -> usize {
         if meta & LONG_KEY == 0 {
             self.header() as usize & KEY_LEN_MAX
@@ -548,12 +639,16 @@ impl Entry {
     fn text_len(&self) -> usize {
         (self.header() >> KEY_LEN_BITS) as usize & TEXT_LEN_MAX
     }
+    #[inline]
+    fn set_text_len(&self, len: usize) {
+        self.set_header(self.header() & !((TEXT_LEN_MAX as u64) << KEY_LEN_BITS) | (len as u64) << KEY_LEN_BITS);
+    }
 
     #[inline]
     fn payload(&self) -> *mut u8 {
         let meta = self.meta();
         // SAFETY: the payload, even an empty one, begins inside the block or at its end.
-        unsafe { self.at(key_offset(meta) - usize::from(PAYLOAD_LEN[(meta & WHAT) as usize])) }
+        unsafe { self.at(key_offset(meta) - usize::from(PAYLOAD_LEN[(meta & SHAPE) as usize])) }
     }
 
     #[inline]
@@ -577,14 +672,14 @@ impl Entry {
     /// The shared text of a long string.
     fn shared_mut(&mut self) -> Option<&mut Bytes> {
         // SAFETY: the payload of SHARED is a pointer from `Box::into_raw` that this entry owns.
-        (self.meta() & WHAT == SHARED).then(|| unsafe { &mut **self.payload().cast::<*mut Bytes>() })
+        (self.shape() == SHARED).then(|| unsafe { &mut **self.payload().cast::<*mut Bytes>() })
     }
 
     /// Makes the text `len` bytes long; new bytes are zero.
     fn resize_text(&mut self, len: usize) {
         let (size, before) = (self.size(), self.text_len());
         self.reallocate(size, size - before + len);
-        self.set_header(self.header() & !((TEXT_LEN_MAX as u64) << KEY_LEN_BITS) | (len as u64) << KEY_LEN_BITS);
+        self.set_text_len(len);
         // SAFETY: the block has room for `len` bytes of text by now, of which those from `before` on are new.
         unsafe {
             if len > before {
@@ -609,13 +704,6 @@ impl Entry {
         let Some(block) = NonNull::new(block) else { handle_alloc_error(layout(after)) };
         self.0 = block;
     }
-
-    /// Gives the block back and leaves what hangs off it alone.
-    fn free_block(self) {
-        let this = ManuallyDrop::new(self);
-        // SAFETY: the block is owned, of exactly this size, and not used again.
-        unsafe { alloc::dealloc(this.0.as_ptr(), layout(this.size())) };
-    }
 }
 
 impl Drop for Entry {
@@ -623,17 +711,37 @@ impl Drop for Entry {
         let payload = self.payload();
         // SAFETY: the tag says what the payload is; it is dropped once, then the block goes.
         unsafe {
-            match self.meta() & WHAT {
-                INT | INLINE => {}
+            match self.shape() {
                 SHARED => drop(Box::from_raw(payload.cast::<*mut Bytes>().read())),
                 LIST => ptr::drop_in_place(payload.cast::<List>()),
                 SET => ptr::drop_in_place(payload.cast::<Set>()),
                 ZSET => ptr::drop_in_place(payload.cast::<ZSet>()),
                 HASH => ptr::drop_in_place(payload.cast::<Hash>()),
-                _ => ptr::drop_in_place(payload.cast::<Stream>()),
+                STREAM => ptr::drop_in_place(payload.cast::<Stream>()),
+                _ => {}
             }
             alloc::dealloc(self.0.as_ptr(), layout(self.size()));
         }
+    }
+}
+
+/// Runs a change of a value in the keyspace. A fault there leaves it half changed, and nobody may see that: the process
+/// ends. A fault anywhere else only unlocks.
+#[inline]
+pub(super) fn to_its_end<R>(change: impl FnOnce() -> R) -> R {
+    let half_done = HalfDone;
+    let result = change();
+    std::mem::forget(half_done);
+    result
+}
+
+/// Stands while a value is being changed.
+struct HalfDone;
+
+impl Drop for HalfDone {
+    fn drop(&mut self) {
+        eprintln!("A value is left half changed by a fault in a command: the server ends.");
+        std::process::abort();
     }
 }
 
@@ -663,19 +771,44 @@ fn edit_shared<R>(shared: &mut Bytes, len: usize, edit: impl FnOnce(&mut [u8]) -
     result
 }
 
+/// A small collection of this shape in a block that is lent.
+#[inline]
+fn value_within(shape: u32, lent: Lent) -> Value {
+    match shape {
+        PACKED_LIST => Value::List(List::within(lent)),
+        PACKED_ZSET => Value::ZSet(ZSet::within(lent)),
+        PACKED_SET => Value::Set(Set::within(Packing::Listpack, lent)),
+        PACKED_INTS => Value::Set(Set::within(Packing::Intset, lent)),
+        PACKED_HASH => Value::Hash(Hash::within(Packing::Listpack, lent)),
+        _ => Value::Hash(Hash::within(Packing::ListpackEx, lent)),
+    }
+}
+
+/// The shape of a small collection.
+fn packed_shape(kind: Kind, packing: Packing) -> u32 {
+    match (kind, packing) {
+        (Kind::List, _) => PACKED_LIST,
+        (Kind::Set, Packing::Intset) => PACKED_INTS,
+        (Kind::Set, _) => PACKED_SET,
+        (Kind::ZSet, _) => PACKED_ZSET,
+        (_, Packing::ListpackEx) => PACKED_HASH_EX,
+        _ => PACKED_HASH,
+    }
+}
+
 /// Where the key begins.
 #[inline]
 fn key_offset(meta: u32) -> usize {
     HEADER_LEN
-        + (meta & EXPIRY) as usize
+        + ((meta & EXPIRY) >> 1) as usize
         + ((meta & LONG_KEY) >> 3) as usize
-        + usize::from(PAYLOAD_LEN[(meta & WHAT) as usize])
+        + usize::from(PAYLOAD_LEN[(meta & SHAPE) as usize])
 }
-const _: () = assert!(EXPIRY == 8 && LONG_KEY >> 3 == 8, "the flags are also the bytes they stand for");
+const _: () = assert!(EXPIRY >> 1 == 8 && LONG_KEY >> 3 == 8, "the flags are also the bytes they stand for");
 
 /// Where the length of a long key is.
 fn long_key_offset(meta: u32) -> usize {
-    HEADER_LEN + (meta & EXPIRY) as usize
+    HEADER_LEN + ((meta & EXPIRY) >> 1) as usize
 }
 
 #[inline]

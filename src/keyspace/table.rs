@@ -204,6 +204,14 @@ impl Table {
         }
     }
 
+    /// Fourth stage: asks for the end of a stream.
+    #[inline]
+    pub fn prefetch_end(&self, hash: u64) {
+        if let Some(segment) = self.segment(hash) {
+            segment.prefetch_end(hash);
+        }
+    }
+
     // ---- Walking ----
 
     /// Visits the entries of the next home buckets in hash order from `cursor` on, until at least one entry was visited

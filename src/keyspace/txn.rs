@@ -11,16 +11,17 @@
 //! events are recorded, and a collection that became empty is removed.
 
 use super::change::{Changes, Class, Event, Gone, Modified, Why};
-use super::entry::Entry;
+use super::entry::{Entry, to_its_end};
 use super::evict;
 use super::frozen::Held;
 use super::shard::Shard;
 use super::{Guard, Keyspace};
 use crate::base::hash::key_hash;
 use crate::types::string::{NewStr, StrRef};
-use crate::types::{Kind, Value, ValueMut, ValueRef};
+use crate::types::{Kind, Value, ValueMut, ValueRef, View};
 use smallvec::SmallVec;
 use std::cell::RefCell;
+use std::ops::Deref;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// The key holds a value of another type.
@@ -53,8 +54,12 @@ pub trait Typed: Sized + Default {
     const KIND: Kind;
     /// The class of its events.
     const CLASS: Class;
+    /// What reads one.
+    type Ref<'a>: Deref<Target = Self> + Clone
+    where
+        Self: 'a;
     /// Borrowed from a value, if it is of this type.
-    fn of(value: ValueRef<'_>) -> Option<&Self>;
+    fn of(value: ValueRef<'_>) -> Option<Self::Ref<'_>>;
     /// Borrowed for change from a value, if it is of this type.
     fn of_mut(value: ValueMut<'_>) -> Option<&mut Self>;
     /// As a value.
@@ -64,11 +69,12 @@ pub trait Typed: Sized + Default {
 }
 
 macro_rules! typed {
-    ($t:ident, $module:ident, $class:ident, $spent:expr) => {
+    ($t:ident, $module:ident, $class:ident, $reader:ty, $spent:expr) => {
         impl Typed for crate::types::$module::$t {
             const KIND: Kind = Kind::$t;
             const CLASS: Class = Class::$class;
-            fn of(value: ValueRef<'_>) -> Option<&Self> {
+            type Ref<'a> = $reader;
+            fn of(value: ValueRef<'_>) -> Option<Self::Ref<'_>> {
                 if let ValueRef::$t(v) = value { Some(v) } else { None }
             }
             fn of_mut(value: ValueMut<'_>) -> Option<&mut Self> {
@@ -84,11 +90,11 @@ macro_rules! typed {
         }
     };
 }
-typed!(List, list, LIST, |v| v.is_empty());
-typed!(Hash, hash, HASH, |v| v.is_empty());
-typed!(Set, set, SET, |v| v.is_empty());
-typed!(ZSet, zset, ZSET, |v| v.is_empty());
-typed!(Stream, stream, STREAM, |_| false);
+typed!(List, list, LIST, View<'a, Self>, |v| v.is_empty());
+typed!(Hash, hash, HASH, View<'a, Self>, |v| v.is_empty());
+typed!(Set, set, SET, View<'a, Self>, |v| v.is_empty());
+typed!(ZSet, zset, ZSET, View<'a, Self>, |v| v.is_empty());
+typed!(Stream, stream, STREAM, &'a Self, |_| false);
 
 /// What an edit did, said by the handler while it edits.
 #[derive(Default)]
@@ -97,6 +103,8 @@ pub struct Note {
     dirty: u64,
     hidden: bool,
     uncounted: bool,
+    /// What the edit took out of the value, too big to be freed here, and its bytes.
+    discarded: Option<(Box<dyn Send>, usize)>,
 }
 
 impl Note {
@@ -124,20 +132,15 @@ impl Note {
     pub fn uncounted(&mut self) {
         self.uncounted = true;
     }
+    /// This was taken out of the value at once; it is freed in the background when it is big.
+    pub fn discard<T: Send + 'static>(&mut self, taken: T, bytes: usize) {
+        if bytes >= LATER_BYTES {
+            self.discarded = Some((Box::new(taken), bytes));
+        }
+    }
     /// Whether anything was said.
     pub fn is_changed(&self) -> bool {
         self.dirty > 0
-    }
-}
-
-/// Stands while a value in the keyspace is being changed. A fault there leaves it half changed, and nobody may see that:
-/// the process ends. A fault anywhere else only unlocks.
-struct HalfDone;
-
-impl Drop for HalfDone {
-    fn drop(&mut self) {
-        eprintln!("A value is left half changed by a fault in a command: the server ends.");
-        std::process::abort();
     }
 }
 
@@ -473,14 +476,14 @@ impl<'k> Txn<'k> {
     }
 
     /// Reads a collection: absent, or of this type, or [`WrongType`].
-    pub fn read<T: Typed>(&self, key: &[u8]) -> Result<Option<&T>, WrongType> {
+    pub fn read<T: Typed>(&self, key: &[u8]) -> Result<Option<T::Ref<'_>>, WrongType> {
         match self.get(key) {
             None => Ok(None),
             Some(entry) => T::of(entry.value()).map(Some).ok_or(WrongType),
         }
     }
     /// Looks at a collection as [`Txn::peek`] does: absent, or of this type, or [`WrongType`].
-    pub fn peek_as<T: Typed>(&self, key: &[u8]) -> Result<Option<&T>, WrongType> {
+    pub fn peek_as<T: Typed>(&self, key: &[u8]) -> Result<Option<T::Ref<'_>>, WrongType> {
         match self.peek(key) {
             None => Ok(None),
             Some(entry) => T::of(entry.value()).map(Some).ok_or(WrongType),
@@ -719,10 +722,9 @@ impl<'k> Txn<'k> {
             if create == Create::No {
                 return Ok(None);
             }
-            let mut value = T::default();
-            let result = f(&mut value, &mut note);
-            if !value.is_spent() && note.is_changed() {
-                let entry = Entry::new_value(key, value.into_value(), None);
+            let mut entry = Entry::new_value(key, T::default().into_value(), None);
+            let (result, spent) = edit_entry(&mut entry, key, &mut note, f).expect("just made with this type");
+            if !spent && note.is_changed() {
                 entry.set_access(evict::fresh(ns, now_ms));
                 shard.put(db, hash, entry);
                 self.event(Class::NEW, "new", key);
@@ -732,11 +734,7 @@ impl<'k> Txn<'k> {
         };
         let before = entry.field_deadline();
         let word = entry.access();
-        let Some(value) = entry.value_mut().and_then(T::of_mut) else { return Err(WrongType) };
-        let half_done = HalfDone;
-        let result = f(value, &mut note);
-        std::mem::forget(half_done);
-        let spent = value.is_spent();
+        let Some((result, spent)) = edit_entry(entry, key, &mut note, f) else { return Err(WrongType) };
         let after = entry.field_deadline();
         entry.set_access(evict::touched(word, ns, now_ms, hash));
         if before != after {
@@ -759,6 +757,9 @@ impl<'k> Txn<'k> {
     }
 
     fn settle_note<T: Typed>(&mut self, key: &[u8], hash: u64, note: Note) {
+        if let Some((taken, bytes)) = note.discarded {
+            self.keyspace.later.free(taken, 1, bytes as u64);
+        }
         self.dirty += if note.uncounted { 0 } else { note.dirty };
         if !note.hidden {
             self.mark(key, hash, true);
@@ -791,7 +792,7 @@ impl<'k> Txn<'k> {
         shard.save_old(db, hash, key);
         let entry = shard.dbs[db].table.get_mut(hash, key).expect("looked up just now under the same lock");
         entry.set_access(evict::touched(entry.access(), ns, now_ms, hash));
-        let result = entry.with_bytes_mut(f).expect("the kind was compared");
+        let result = to_its_end(|| entry.with_bytes_mut(f)).expect("the kind was compared");
         self.changed(key, hash, 1);
         Ok(result)
     }
@@ -824,7 +825,7 @@ impl<'k> Txn<'k> {
         shard.save_old(db, hash, key);
         let entry = shard.dbs[db].table.get_mut(hash, key).expect("looked up just now under the same lock");
         entry.set_access(evict::touched(entry.access(), ns, now_ms, hash));
-        let (result, places) = entry.with_slice_mut(min_len, f).expect("the kind was compared");
+        let (result, places) = to_its_end(|| entry.with_slice_mut(min_len, f)).expect("the kind was compared");
         if places > 0 || min_len > old_len {
             self.changed(key, hash, places.max(1));
         }
@@ -1050,6 +1051,20 @@ impl<'k> Txn<'k> {
         }
         self.db = db;
     }
+}
+
+/// Edits the collection of an entry; also says whether its key goes. `None` if it is of another type.
+fn edit_entry<T: Typed, R>(
+    entry: &mut Entry,
+    key: &[u8],
+    note: &mut Note,
+    f: impl FnOnce(&mut T, &mut Note) -> R,
+) -> Option<(R, bool)> {
+    let edited = entry.edit(key, |value| {
+        let value = T::of_mut(value)?;
+        Some((f(value, note), value.is_spent()))
+    });
+    edited.flatten()
 }
 
 /// Entries of this many bytes and more are freed in the background.

@@ -469,7 +469,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let at = engine.first_key_at(&self.session);
         let first = |request| self.parser.args(request, input).try_get(at).map(key_hash);
         let hashes: SmallVec<[Option<u64>; BATCH_MAX]> = batch.iter().map(first).collect();
-        let collections = engine.is_on_collections(&self.session);
+        let collections = engine.collections_of(&self.session);
         engine.prefetch(self.session.db, hashes.iter().copied().flatten().collect(), collections);
         if at == 1 { hashes } else { SmallVec::new() }
     }
@@ -584,6 +584,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Runs a frozen unit slice by slice, and carries its migrations out; meanwhile the worker serves others. A client
     /// that goes away does not end it.
     async fn run_frozen(&mut self) -> After {
+        let client = self.session.client.clone();
+        client.marks.set(Marks::FROZEN, true);
+        let flow = self.run_slices().await;
+        // It has not been idle.
+        client.last_ms.store(self.engine.node.clock.monotonic_us() / 1000, Relaxed);
+        client.marks.set(Marks::FROZEN, false);
+        Box::pin(self.follow(flow)).await
+    }
+
+    async fn run_slices(&mut self) -> Flow<()> {
         loop {
             match take_migration() {
                 None => tokio::task::yield_now().await,
@@ -594,7 +604,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     give_back(migration);
                 }
             }
-            let Some(frozen) = LATE.take() else { return After::Next };
+            let Some(frozen) = LATE.take() else { return Flow::Next };
             let mut out = std::mem::take(&mut self.unsent);
             out.set_proto(self.session.proto);
             let engine = self.engine;
@@ -604,7 +614,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             self.unsent = out;
             match flow {
                 Flow::Frozen(()) => {}
-                flow => return Box::pin(self.follow(flow)).await,
+                flow => return flow,
             }
         }
     }

@@ -78,7 +78,8 @@ fn ring_slow(engine: &Engine) {
     slow.iter().for_each(|client| client.mailbox.ring());
 }
 
-/// Closes clients that have been silent for longer than `timeout` seconds: not those that block, subscribe or follow.
+/// Closes clients that have been silent for longer than `timeout` seconds: not those that wait for us, subscribe or
+/// follow.
 fn close_idle(engine: &Engine) {
     let timeout_s = engine.node.config.timeout.get();
     if timeout_s <= 0 {
@@ -87,7 +88,7 @@ fn close_idle(engine: &Engine) {
     let now_ms = engine.node.clock.monotonic_us() / 1000;
     for client in engine.node.clients.all() {
         let idle_ms = now_ms.saturating_sub(client.last_ms.load(Relaxed));
-        let exempt = client.marks.any(Marks::BLOCKED | Marks::MONITOR)
+        let exempt = client.marks.any(Marks::BLOCKED | Marks::MONITOR | Marks::FROZEN)
             || client.subscriptions.iter().any(|n| n.load(Relaxed) > 0)
             || client.client_type() != ClientType::Normal;
         if !exempt && idle_ms > timeout_s as u64 * 1000 {

@@ -1,8 +1,8 @@
 //! The list: one listpack while small, a chain of packed nodes beyond.
 //!
 //! ```text
-//!   List (16 bytes) ─┬─► listpack                                                          "listpack"
-//!                    └─► Arc<Chain> ─► runs of up to 128 ─► Arc<Node>: listpack | plain     "quicklist"
+//!   List ─┬─► listpack                                                          "listpack"
+//!         └─► Arc<Chain> ─► runs of up to 128 ─► Arc<Node>: listpack | plain     "quicklist"
 //! ```
 //! The two forms and the points of conversion are Redis' ([`List::grow_for`], [`List::shrink`]): a list becomes a chain
 //! when what is about to be added would pass `list-max-listpack-size`, and a listpack again when removals leave one
@@ -16,7 +16,9 @@ mod node;
 #[cfg(test)]
 mod tests;
 
+use crate::types::Packing;
 use crate::types::packed::listpack::{Listpack, LpValue, Needle};
+use crate::types::packed::thin::Lent;
 use chain::Chain;
 pub use node::NodeBytes;
 use std::ops::ControlFlow;
@@ -101,7 +103,7 @@ enum Form {
     Chain(Arc<Chain>),
 }
 
-const _: () = assert!(size_of::<List>() <= 16);
+const _: () = assert!(size_of::<List>() <= 24);
 
 impl List {
     /// An empty list.
@@ -114,6 +116,32 @@ impl List {
         let mut list = List { form: Form::Packed(lp) };
         list.grow_for(0, 0, limits);
         list
+    }
+
+    /// A small list in a block that is lent.
+    #[inline]
+    pub fn within(lent: Lent) -> List {
+        List { form: Form::Packed(Listpack::within(lent)) }
+    }
+
+    /// The bytes of a small list.
+    pub fn packed(&self) -> Option<(Packing, &[u8])> {
+        match &self.form {
+            Form::Packed(lp) => Some((Packing::Listpack, lp.as_bytes())),
+            Form::Chain(_) => None,
+        }
+    }
+
+    /// The loan back, if this is still in the block that was lent.
+    #[inline]
+    pub fn into_lent(self) -> Result<(Packing, Lent), Self> {
+        match self.form {
+            Form::Packed(lp) => match lp.into_lent() {
+                Ok(lent) => Ok((Packing::Listpack, lent)),
+                Err(lp) => Err(List { form: Form::Packed(lp) }),
+            },
+            form @ Form::Chain(_) => Err(List { form }),
+        }
     }
 
     /// OBJECT ENCODING's name of the form.
@@ -170,7 +198,7 @@ impl List {
     pub fn grow_for(&mut self, count: usize, bytes: usize, limits: &ListLimits) {
         let Form::Packed(lp) = &mut self.form else { return };
         if limits.exceeded_by(lp.bytes() + bytes, lp.len() + count) {
-            let chain = Chain::of_listpack(std::mem::take(lp));
+            let chain = Chain::of_listpack(std::mem::take(lp).into_own());
             self.form = Form::Chain(Arc::new(chain));
         }
     }
@@ -379,7 +407,7 @@ impl List {
 
     fn chain_mut(&mut self) -> &mut Chain {
         if let Form::Packed(lp) = &mut self.form {
-            self.form = Form::Chain(Arc::new(Chain::of_listpack(std::mem::take(lp))));
+            self.form = Form::Chain(Arc::new(Chain::of_listpack(std::mem::take(lp).into_own())));
         }
         match &mut self.form {
             Form::Chain(chain) => Arc::make_mut(chain),

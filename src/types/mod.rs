@@ -15,13 +15,16 @@ pub mod set;
 pub mod stream;
 pub mod string;
 pub mod tree;
+mod view;
 pub mod zset;
 
 use hash::Hash;
 use list::List;
+use packed::thin::Lent;
 use set::Set;
 use stream::Stream;
 use string::StrRef;
+pub use view::View;
 use zset::ZSet;
 
 /// The type of a value, as `TYPE` names it.
@@ -62,6 +65,17 @@ impl Kind {
     }
 }
 
+/// How the bytes of a small collection are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// A listpack.
+    Listpack,
+    /// The listpack of a hash whose fields have deadlines.
+    ListpackEx,
+    /// An intset.
+    Intset,
+}
+
 /// A collection, owned. Strings travel as [`string::NewStr`].
 #[derive(Clone)]
 pub enum Value {
@@ -88,21 +102,56 @@ impl Value {
             Value::Stream(_) => Kind::Stream,
         }
     }
+
+    /// The bytes of a small collection and their layout; `None` for any other.
+    pub fn packed(&self) -> Option<(Packing, &[u8])> {
+        match self {
+            Value::List(v) => v.packed(),
+            Value::Hash(v) => v.packed(),
+            Value::Set(v) => v.packed(),
+            Value::ZSet(v) => v.packed(),
+            Value::Stream(_) => None,
+        }
+    }
+
+    /// The loan back and how what is in it is packed, if it is a small collection that is still in the block it was made
+    /// in.
+    #[inline]
+    pub fn into_lent(self) -> Result<(Packing, Lent), Self> {
+        match self {
+            Value::List(v) => v.into_lent().map_err(Value::List),
+            Value::Hash(v) => v.into_lent().map_err(Value::Hash),
+            Value::Set(v) => v.into_lent().map_err(Value::Set),
+            Value::ZSet(v) => v.into_lent().map_err(Value::ZSet),
+            stream @ Value::Stream(_) => Err(stream),
+        }
+    }
+
+    /// The value, for change.
+    pub fn as_mut(&mut self) -> ValueMut<'_> {
+        match self {
+            Value::List(v) => ValueMut::List(v),
+            Value::Hash(v) => ValueMut::Hash(v),
+            Value::Set(v) => ValueMut::Set(v),
+            Value::ZSet(v) => ValueMut::ZSet(v),
+            Value::Stream(v) => ValueMut::Stream(v),
+        }
+    }
 }
 
 /// What a key holds.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub enum ValueRef<'a> {
     /// A string.
     Str(StrRef<'a>),
     /// A list.
-    List(&'a List),
+    List(View<'a, List>),
     /// A hash.
-    Hash(&'a Hash),
+    Hash(View<'a, Hash>),
     /// A set.
-    Set(&'a Set),
+    Set(View<'a, Set>),
     /// A sorted set.
-    ZSet(&'a ZSet),
+    ZSet(View<'a, ZSet>),
     /// A stream.
     Stream(&'a Stream),
 }
@@ -137,10 +186,27 @@ impl ValueRef<'_> {
         match self {
             ValueRef::Str(_) => 1,
             ValueRef::List(v) => v.node_count(),
-            ValueRef::Hash(v @ Hash::Table(_)) => v.len(),
-            ValueRef::Set(v @ Set::Table(_)) => v.len(),
-            ValueRef::ZSet(v @ ZSet::Big(_)) => v.len(),
-            ValueRef::Hash(_) | ValueRef::Set(_) | ValueRef::ZSet(_) => 1,
+            ValueRef::Hash(v) => {
+                if matches!(**v, Hash::Table(_)) {
+                    v.len()
+                } else {
+                    1
+                }
+            }
+            ValueRef::Set(v) => {
+                if matches!(**v, Set::Table(_)) {
+                    v.len()
+                } else {
+                    1
+                }
+            }
+            ValueRef::ZSet(v) => {
+                if matches!(**v, ZSet::Big(_)) {
+                    v.len()
+                } else {
+                    1
+                }
+            }
             ValueRef::Stream(v) => v.free_effort(),
         }
     }

@@ -9,8 +9,10 @@
 //! The first two are Redis' own layouts and forms change where Redis changes them, so OBJECT ENCODING agrees and RDB copies
 //! bytes. A set never goes back to a smaller form.
 
+use super::Packing;
 use super::packed::intset::Intset;
 use super::packed::listpack::{Listpack, LpValue};
+use super::packed::thin::Lent;
 use super::tree::page::Page;
 use super::tree::slots::{Format, Slots};
 use super::tree::table::Table;
@@ -29,7 +31,7 @@ pub enum Set {
     Table(Arc<Members>),
 }
 
-const _: () = assert!(size_of::<Set>() <= 16);
+const _: () = assert!(size_of::<Set>() <= 24);
 
 impl Default for Set {
     fn default() -> Self {
@@ -97,6 +99,34 @@ impl Set {
         let mut members: Vec<Vec<u8>> = listpack.iter().map(|member| member.to_vec()).collect();
         members.sort_unstable();
         members.windows(2).all(|pair| pair[0] != pair[1]).then_some(Set::Packed(listpack))
+    }
+
+    /// A small set in a block that is lent.
+    #[inline]
+    pub fn within(packing: Packing, lent: Lent) -> Self {
+        match packing {
+            Packing::Intset => Set::Ints(Intset::within(lent)),
+            _ => Set::Packed(Listpack::within(lent)),
+        }
+    }
+
+    /// The bytes of a small set.
+    pub fn packed(&self) -> Option<(Packing, &[u8])> {
+        match self {
+            Set::Ints(ints) => Some((Packing::Intset, ints.as_bytes())),
+            Set::Packed(listpack) => Some((Packing::Listpack, listpack.as_bytes())),
+            Set::Table(_) => None,
+        }
+    }
+
+    /// The loan back, if this is still in the block that was lent.
+    #[inline]
+    pub fn into_lent(self) -> Result<(Packing, Lent), Self> {
+        match self {
+            Set::Ints(ints) => ints.into_lent().map(|lent| (Packing::Intset, lent)).map_err(Set::Ints),
+            Set::Packed(listpack) => listpack.into_lent().map(|lent| (Packing::Listpack, lent)).map_err(Set::Packed),
+            table @ Set::Table(_) => Err(table),
+        }
     }
 
     /// The name of the form, as OBJECT ENCODING gives it.

@@ -79,6 +79,79 @@ session({
     assert.equal(found.size, 500);
   }),
 
+  // In RESP3 this client drops invalidations, so they are heard on a connection that subscribes in RESP2. They come as
+  // text: the keys with commas between them, nothing for all keys.
+  'keeps a cache on its side of the wire': port => using(port, { protocol: 2 }, listener => using(port, {}, reader => using(port, {}, async writer => {
+    const cache = new Map();
+    const forgotten = [];
+    listener.on('message', (channel, keys) => {
+      assert.equal(channel, '__redis__:invalidate');
+      const gone = keys ? keys.split(',') : [...cache.keys()];
+      gone.forEach(key => cache.delete(key));
+      forgotten.push(...gone);
+    });
+    const until = async count => { while (forgotten.length < count) await writer.ping(); };
+    const read = async key => {
+      if (!cache.has(key)) cache.set(key, await reader.get(key));
+      return cache.get(key);
+    };
+    const id = await listener.client('ID');
+    await listener.subscribe('__redis__:invalidate');
+    assert.equal(await reader.client('TRACKING', 'ON', 'REDIRECT', id), 'OK');
+    assert.equal(await reader.client('GETREDIR'), id);
+    await writer.mset('a', 1, 'b', 2, 'short', 3);
+
+    assert.equal(await read('a'), '1');
+    assert.equal(await read('b'), '2');
+    await writer.set('unread', 1);
+    await writer.set('a', 10);
+    await until(1);
+    assert.deepEqual(forgotten, ['a'], 'only what was read');
+    assert.equal(await read('a'), '10');
+    assert.equal(cache.get('b'), '2');
+
+    // A transaction, a script, a deadline, and everything at once.
+    await writer.multi().incr('a').incr('b').exec();
+    await until(3);
+    assert.deepEqual(forgotten.slice(1).sort(), ['a', 'b']);
+    await read('b');
+    await writer.eval("return redis.call('DEL', KEYS[1])", 1, 'b');
+    await until(4);
+    await read('short');
+    await writer.pexpire('short', 1);
+    await until(5);
+    assert.equal(forgotten[4], 'short');
+    await read('a');
+    await writer.flushall();
+    await until(6);
+    assert.equal(cache.size, 0);
+    assert.equal(await read('a'), null);
+  }))),
+
+  'keeps a cache of what it asks for, or of all keys of a kind': port => using(port, { protocol: 2 }, listener => using(port, {}, reader => using(port, {}, async writer => {
+    const forgotten = [];
+    listener.on('message', (_, keys) => forgotten.push(...keys.split(',')));
+    const until = async count => { while (forgotten.length < count) await writer.ping(); };
+    const id = await listener.client('ID');
+    await listener.subscribe('__redis__:invalidate');
+
+    await reader.client('TRACKING', 'ON', 'REDIRECT', id, 'OPTIN');
+    await reader.get('plain');
+    await reader.client('CACHING', 'YES');
+    await reader.get('cached');
+    await writer.mset('plain', 1, 'cached', 1);
+    await until(1);
+    assert.deepEqual(forgotten, ['cached']);
+    await reader.client('TRACKING', 'OFF');
+
+    await reader.client('TRACKING', 'ON', 'REDIRECT', id, 'BCAST', 'PREFIX', 'user:', 'NOLOOP');
+    await reader.set('user:1', 'mine');
+    await writer.mset('page:1', 1, 'user:2', 1);
+    await until(2);
+    assert.deepEqual(forgotten, ['cached', 'user:2']);
+    assert.match(await reader.client('INFO'), new RegExp(`flags=\\S*B\\S* .*redir=${id}`));
+  }))),
+
   'waits for a job': port => using(port, {}, worker => using(port, {}, async redis => {
     const job = worker.blpop('jobs', 'later', 20);
     while (!/blocked_clients:1/.test(await redis.info('clients')));

@@ -28,8 +28,10 @@ fn rule(command: &Command) -> Rule {
         b"KEYS" | b"SMEMBERS" | b"SINTER" | b"SUNION" | b"SDIFF" | b"HKEYS" | b"HVALS" | b"WALK" => Rule::AnyOrder,
         b"HGETALL" => Rule::PairsInAnyOrder,
         b"PUBSUB" => Rule::AnyOrder,
+        // There are other directives.
+        b"CONFIG" if upper(1) == b"GET" && has(b"*") => Rule::ErrorOnly,
         b"CONFIG" if upper(1) == b"GET" => Rule::PairsInAnyOrder,
-        b"TTL" | b"PTTL" | b"EXPIRETIME" | b"PEXPIRETIME" => Rule::Near,
+        b"TTL" | b"PTTL" | b"EXPIRETIME" | b"PEXPIRETIME" | b"LASTSAVE" => Rule::Near,
         b"OBJECT" if upper(1) == b"IDLETIME" => Rule::Near,
         b"RANDOMKEY" | b"SPOP" | b"SRANDMEMBER" | b"HRANDFIELD" | b"ZRANDMEMBER" => Rule::SameShape,
         // Texts that compare equal stay in the order the algorithm leaves them in.
@@ -43,7 +45,7 @@ fn rule(command: &Command) -> Rule {
         b"COMMAND" if command.len() == 1 => Rule::ErrorOnly,
         // Help is in our own words.
         _ if upper(1) == b"HELP" && command.len() == 2 => Rule::ErrorOnly,
-        b"INFO" | b"LOLWUT" | b"DEBUG" | b"DUMP" | b"TIME" | b"MEMORY" => Rule::ErrorOnly,
+        b"INFO" | b"LOLWUT" | b"SLOWLOG" | b"DEBUG" | b"DUMP" | b"TIME" | b"MEMORY" => Rule::ErrorOnly,
         b"CLIENT" if matches!(upper(1).as_slice(), b"ID" | b"INFO" | b"LIST") => Rule::ErrorOnly,
         b"HELLO" => Rule::SameShape,
         _ => Rule::Exact,

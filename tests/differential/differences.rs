@@ -29,7 +29,8 @@ const DIFFERENCES: &[Difference] = &[
         command: "EVAL|EVAL_RO|EVALSHA|EVALSHA_RO",
         explains: |command, _, theirs| {
             let body = String::from_utf8_lossy(&command[1]).into_owned();
-            body.contains("BLPOP") && contains(theirs, "This Redis command is not allowed from script")
+            body.to_ascii_uppercase().contains("BLPOP")
+                && contains(theirs, "This Redis command is not allowed from script")
                 || contains(theirs, "nonexistent global variable 'os'")
         },
         reason: "since 7.2 scripts may run blocking commands, which do not block; since 7.4 they have os.clock",
@@ -70,6 +71,19 @@ const DIFFERENCES: &[Difference] = &[
             says(ours, "ERR The ID specified in XADD") && says(theirs, "ERR Elements are too large to be stored")
         },
         reason: "since 7.2 an ID with an automatic sequence number beyond the last says what is wrong",
+    },
+    Difference {
+        command: "XSETID",
+        explains: |_, ours, theirs| {
+            says(ours, "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id")
+                && says(theirs, "ERR The ID specified in XSETID is smaller than the target stream top item")
+        },
+        reason: "since 7.2 an ID is held against the last deleted one first",
+    },
+    Difference {
+        command: "LPOS",
+        explains: |_, ours, _| says(ours, "ERR value is out of range, value must between"),
+        reason: "since 7.2 the smallest integer is no rank",
     },
     Difference {
         command: "XINFO",

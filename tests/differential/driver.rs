@@ -11,7 +11,7 @@ use crate::grammar::{Command, Grammar};
 use crate::support::client::{Client, Frame, Value, typed};
 use crate::support::random::{Random, seed};
 use crate::support::server::{Server, larder, oracle};
-use crate::support::transcript::words;
+use crate::support::transcript::{wait_until, words};
 
 /// Commands of a sequence between two rounds of probes, and rounds in a sequence.
 const COMMANDS_PER_ROUND: usize = 24;
@@ -223,6 +223,8 @@ impl Side {
             self.configure();
         }
         self.client = Client::with_patience(self.server.port(), PATIENCE).expect("the server accepts connections");
+        // What the last connection subscribed to is gone when it is.
+        wait_until(|| self.client.info("clients", "connected_clients").as_deref() == Some("1"));
         self.client.run("FLUSHALL");
         if self.protocol == 3 {
             self.client.run("HELLO 3");

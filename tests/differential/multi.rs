@@ -40,7 +40,7 @@ pub const FAMILY: Family = Family {
         "!MULTI;SWAPDB 0 1;SET key val;EXEC",
         "!MULTI;RESET;PING",
         "2x !MULTI;( BLPOP key key 0 | BRPOP key 0 | BLMOVE key key LEFT RIGHT 0 | BRPOPLPUSH key key 0 | BLMPOP 0 1 key LEFT | BZPOPMIN key 0 | BZMPOP 0 1 key MIN | XREAD BLOCK 0 STREAMS key $ | WAIT 0 0 );GET key;EXEC",
-        "!MULTI;( SUBSCRIBE 'x' | PSUBSCRIBE 'x*' | UNSUBSCRIBE | CLIENT GETNAME | QUIET | ECHO val | PUBLISH 'x' val );HGETALL 'a:hash';EXEC",
+        "!MULTI;( SUBSCRIBE 'x' | PSUBSCRIBE 'x*' | UNSUBSCRIBE | CLIENT GETNAME | QUIET | ECHO val | PUBLISH 'elsewhere' val );HGETALL 'a:hash';EXEC",
         "!MULTI;( UNSUBSCRIBE | PUNSUBSCRIBE );EXEC;RESET",
         "2x !MULTI;RENAME key key;COPY key key;TYPE key;SORT 'a:list' ALPHA STORE key;LRANGE key 0 -1;EXEC",
         "!MULTI;EVAL 'return-redis.call' 0;EVAL script 1 key;SCRIPT FLUSH;EXEC",

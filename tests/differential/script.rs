@@ -111,7 +111,7 @@ const SCRIPTS: &[&str] = &[
     "return error('thrown')",
     "error({err='TABLE thrown'})",
     "return syntax error here",
-    "return redis.call('BLPOP', KEYS[1], 0)",
+    "return redis.call('BLPOP', 'gone', 0)",
     "return redis.call('SUBSCRIBE', 'x')",
     "return redis.call('MULTI')",
     "return {redis.call('TYPE', KEYS[1]), redis.pcall('LPUSH', KEYS[1], 'x')}",

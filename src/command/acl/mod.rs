@@ -4,6 +4,8 @@
 //! means for their clients is in `effect.rs`.
 
 mod effect;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use super::ctx::{Ctx, Outcome, Result};

@@ -182,6 +182,7 @@ fn geodist(ctx: &mut Ctx<'_, '_>) -> Result {
         _ => return Err(Error::Syntax),
     };
     let zset = ctx.txn.read::<ZSet>(&ctx.args[1])?;
+    let zset = zset.as_deref();
     match (position_of(zset, &ctx.args[2]), position_of(zset, &ctx.args[3])) {
         (Some(from), Some(to)) => ctx.reply.bulk(distance_text(from.distance(to) / unit.meters()).as_bytes()),
         _ => ctx.reply.null(),
@@ -193,7 +194,7 @@ fn geohash(ctx: &mut Ctx<'_, '_>) -> Result {
     let (zset, members) = (ctx.txn.read::<ZSet>(&ctx.args[1])?, ctx.args.rest(2));
     ctx.reply.array(members.len());
     for member in members {
-        match position_of(zset, member) {
+        match position_of(zset.as_deref(), member) {
             Some(point) => ctx.reply.bulk(&point.geohash()),
             None => ctx.reply.null(),
         }
@@ -205,7 +206,7 @@ fn geopos(ctx: &mut Ctx<'_, '_>) -> Result {
     let (zset, members) = (ctx.txn.read::<ZSet>(&ctx.args[1])?, ctx.args.rest(2));
     ctx.reply.array(members.len());
     for member in members {
-        match position_of(zset, member) {
+        match position_of(zset.as_deref(), member) {
             Some(point) => reply_point(ctx.reply, point),
             None => ctx.reply.null_array(),
         }

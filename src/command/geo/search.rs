@@ -508,19 +508,19 @@ fn search_around_position(ctx: &mut Ctx<'_, '_>, form: Form) -> Result {
 fn search_around_member(ctx: &mut Ctx<'_, '_>, form: Form) -> Result {
     let mut request = Request::new(form);
     let source = ctx.txn.read::<ZSet>(&ctx.args[1])?;
-    request.center = center_of(source, &ctx.args[2])?;
+    request.center = center_of(source.as_deref(), &ctx.args[2])?;
     // Without a source the radius is not looked at.
     if source.is_some() {
         request.outline = Some(radius(&mut ctx.args.cursor(BY_MEMBER_OPTIONS_AT - 2))?);
     }
-    request.read(ctx.args, BY_MEMBER_OPTIONS_AT, source)?;
+    request.read(ctx.args, BY_MEMBER_OPTIONS_AT, source.as_deref())?;
     answer(ctx, request, 1)
 }
 
 fn geosearch(ctx: &mut Ctx<'_, '_>) -> Result {
     let mut request = Request::new(Form::Search);
     let source = ctx.txn.read::<ZSet>(&ctx.args[1])?;
-    request.read(ctx.args, 2, source)?;
+    request.read(ctx.args, 2, source.as_deref())?;
     answer(ctx, request, 1)
 }
 
@@ -528,7 +528,7 @@ fn geosearchstore(ctx: &mut Ctx<'_, '_>) -> Result {
     let mut request = Request::new(Form::SearchStore);
     let source = ctx.txn.read::<ZSet>(&ctx.args[2])?;
     request.store = Some(ctx.args.all()[1]);
-    request.read(ctx.args, 3, source)?;
+    request.read(ctx.args, 3, source.as_deref())?;
     answer(ctx, request, 2)
 }
 
@@ -574,7 +574,7 @@ fn answer(ctx: &mut Ctx<'_, '_>, mut request: Request<'_>, source_at: usize) -> 
     let mut unit = 1.0;
     if let (Some(zset), Some(search)) = (source, request.search()) {
         let limit = request.count.filter(|_| request.any).unwrap_or(usize::MAX);
-        found = hits(zset, &search, limit);
+        found = hits(&zset, &search, limit);
         unit = search.unit;
     }
     // The nearest so many are meant, unless any will do.

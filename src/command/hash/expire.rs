@@ -416,7 +416,7 @@ pub(super) fn expire_all(txn: &mut Txn<'_>, key: &[u8]) {
 
 fn has_due(txn: &Txn<'_>, key: &[u8]) -> bool {
     let hash = txn.peek_as::<Hash>(key).ok().flatten();
-    hash.and_then(Hash::next_deadline).is_some_and(|at| at <= txn.now_ms())
+    hash.and_then(|hash| hash.next_deadline()).is_some_and(|at| at <= txn.now_ms())
 }
 
 fn httl(ctx: &mut Ctx<'_, '_>) -> Result {
@@ -441,7 +441,7 @@ fn tell(ctx: &mut Ctx<'_, '_>, clock: Clock) -> Result {
     let names = fields(ctx.args, 2, NUMFIELDS_ERROR)?;
     ctx.reply.array(names.len());
     for name in names {
-        let field = hash.and_then(|hash| live_field(hash, name, now_ms));
+        let field = hash.as_deref().and_then(|hash| live_field(hash, name, now_ms));
         ctx.reply.int(match field.map(|field| field.deadline) {
             None => NO_FIELD,
             Some(None) => NO_DEADLINE,
@@ -531,7 +531,7 @@ fn hgetex(ctx: &mut Ctx<'_, '_>) -> Result {
     ctx.reply.array(names.len());
     for name in names {
         match hash.get(name) {
-            Some(field) => reply_field(ctx.reply, hash, field, name),
+            Some(field) => reply_field(ctx.reply, &hash, field, name),
             None => ctx.reply.null(),
         }
     }
@@ -634,7 +634,7 @@ fn hsetex(ctx: &mut Ctx<'_, '_>) -> Result {
     let names = request.names();
     ctx.txn.expire_named(key, &names);
     let hash = ctx.txn.peek_as::<Hash>(key)?;
-    let has = |name: &&[u8]| hash.is_some_and(|hash| hash.get(name).is_some());
+    let has = |name: &&[u8]| hash.as_ref().is_some_and(|hash| hash.get(name).is_some());
     let allowed = request.only_if.is_none_or(|present| names.iter().all(|name| has(name) == present));
     if !allowed {
         ctx.reply.int(0);

@@ -12,8 +12,8 @@ use crate::command::error::Error;
 use crate::keyspace::txn::{Create, Typed};
 use crate::keyspace::{Txn, WrongType};
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, KeySpec, Keys, Propagate};
-use crate::types::Kind;
 use crate::types::list::{End, List};
+use crate::types::{Kind, View};
 
 const ENDS: &[Arg] = &[Arg::word("left", "LEFT"), Arg::word("right", "RIGHT")];
 
@@ -199,7 +199,7 @@ fn end_name(end: End) -> &'static [u8] {
 }
 
 /// A list, leaving neither statistics nor access clock, as the commands that write look at theirs.
-fn peek_list<'t>(txn: &'t Txn<'_>, key: &[u8]) -> std::result::Result<Option<&'t List>, WrongType> {
+fn peek_list<'t>(txn: &'t Txn<'_>, key: &[u8]) -> std::result::Result<Option<View<'t, List>>, WrongType> {
     match txn.peek(key) {
         None => Ok(None),
         Some(entry) => List::of(entry.value()).map(Some).ok_or(WrongType),

@@ -9,9 +9,9 @@ use crate::command::ctx::{Ctx, Outcome, Result, reply_value};
 use crate::command::error::Error;
 use crate::keyspace::{Class, Deadline, Txn};
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, KeySpec, Keys, Propagate};
-use crate::types::Value;
 use crate::types::packed::listpack::LpValue;
 use crate::types::set::{Set, SetLimits};
+use crate::types::{Value, View};
 use std::ops::ControlFlow;
 
 pub(super) const SINTER: Command = Command::new(
@@ -126,13 +126,13 @@ pub(super) const SDIFFSTORE: Command = Command::new(
 );
 
 /// The sets of several keys; a missing one is `None`.
-fn sets<'t>(txn: &'t Txn<'_>, keys: &[&[u8]]) -> Result<Vec<Option<&'t Set>>> {
+fn sets<'t>(txn: &'t Txn<'_>, keys: &[&[u8]]) -> Result<Vec<Option<View<'t, Set>>>> {
     keys.iter().map(|key| Ok(txn.read::<Set>(key)?)).collect()
 }
 
 /// Hands the members all sets have to `each`, until it breaks.
-fn intersect(sets: &[Option<&Set>], mut each: impl FnMut(LpValue<'_>) -> ControlFlow<()>) {
-    let Some(mut sets) = sets.iter().copied().collect::<Option<Vec<&Set>>>() else { return };
+fn intersect(sets: &[Option<View<'_, Set>>], mut each: impl FnMut(LpValue<'_>) -> ControlFlow<()>) {
+    let Some(mut sets) = sets.iter().map(Option::as_deref).collect::<Option<Vec<&Set>>>() else { return };
     sets.sort_by_key(|set| set.len());
     let Some((smallest, others)) = sets.split_first() else { return };
     for member in smallest.iter() {
@@ -149,10 +149,10 @@ fn is_in_all(sets: &[&Set], member: LpValue<'_>) -> bool {
 }
 
 /// Hands the members of the first set that no other has to `each`.
-fn subtract(sets: &[Option<&Set>], mut each: impl FnMut(LpValue<'_>)) {
+fn subtract(sets: &[Option<View<'_, Set>>], mut each: impl FnMut(LpValue<'_>)) {
     let Some((Some(first), others)) = sets.split_first() else { return };
-    let others: Vec<&Set> = others.iter().flatten().copied().collect();
-    if others.iter().any(|other| std::ptr::eq(*other, *first)) {
+    let others: Vec<&Set> = others.iter().flatten().map(|other| &**other).collect();
+    if others.iter().any(|other| other.address() == first.address()) {
         return;
     }
     let mut text = itoa::Buffer::new();
@@ -165,7 +165,7 @@ fn subtract(sets: &[Option<&Set>], mut each: impl FnMut(LpValue<'_>)) {
 }
 
 /// All members of all sets. To be replied it need not be small.
-fn unite(sets: &[Option<&Set>], limits: &SetLimits, mut union: Set) -> Set {
+fn unite(sets: &[Option<View<'_, Set>>], limits: &SetLimits, mut union: Set) -> Set {
     let mut text = itoa::Buffer::new();
     for member in sets.iter().flatten().flat_map(|set| set.iter()) {
         union.add(member.to_bytes(&mut text), limits);
@@ -210,7 +210,7 @@ fn sdiff(ctx: &mut Ctx<'_, '_>) -> Result {
 
 fn sunion(ctx: &mut Ctx<'_, '_>) -> Result {
     let sets = sets(ctx.txn, ctx.args.rest(1))?;
-    let all_ints = sets.iter().flatten().all(|set| matches!(set, Set::Ints(_)));
+    let all_ints = sets.iter().flatten().all(|set| matches!(**set, Set::Ints(_)));
     let start = if all_ints { Set::default() } else { Set::Table(Default::default()) };
     let union = unite(&sets, &limits(ctx.node), start);
     ctx.reply.set(union.len());

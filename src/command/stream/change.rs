@@ -168,9 +168,10 @@ fn options(ctx: &Ctx<'_, '_>, adds: bool) -> Result<Options> {
     match &mut read.trim {
         None if limit.is_some_and(|limit| limit > 0) => return Err(LIMIT_ALONE),
         None if !adds => return Err(NO_STRATEGY),
-        None => {}
         // What comes from a log was limited where it was written.
-        Some(_) if ctx.origin == Origin::Log => {}
+        _ if ctx.origin == Origin::Log => {}
+        None if limit.is_some() => return Err(LIMIT_OF_EXACT),
+        None => {}
         Some(trim) if !trim.approximate && limit.is_some() => return Err(LIMIT_OF_EXACT),
         Some(trim) if trim.approximate => trim.limit = limit.unwrap_or_else(|| default_limit(ctx)),
         Some(_) => {}

@@ -284,10 +284,12 @@ fn destroy(ctx: &mut Ctx<'_, '_>) -> Result {
     // Not hidden: who waits as a consumer of the group must be told.
     let removed = ctx.txn.edit::<Stream, _>(key, Create::No, |stream, note| {
         let removed = stream.remove_group(name);
-        if removed {
+        removed.is_some_and(|group| {
             note.event("xgroup-destroy");
-        }
-        removed
+            let bytes = group.heap_bytes();
+            note.discard(group, bytes);
+            true
+        })
     })?;
     ctx.reply.int(i64::from(removed == Some(true)));
     Ok(Outcome::Done)

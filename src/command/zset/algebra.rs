@@ -9,10 +9,10 @@ use crate::command::ctx::{Ctx, Outcome, Result};
 use crate::command::error::Error;
 use crate::keyspace::Txn;
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, KeySpec, Keys, Propagate};
-use crate::types::ValueRef;
 use crate::types::packed::listpack::LpValue;
 use crate::types::set::Set;
 use crate::types::zset::{Scored, ZSet, ZSetLimits};
+use crate::types::{ValueRef, View};
 use std::collections::HashMap;
 
 pub(super) const ZUNION: Command = Command::new(
@@ -156,11 +156,11 @@ pub(super) const ZDIFFSTORE: Command = Command::new(
 );
 
 /// One input: a sorted set, a set, or nothing.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Input<'t> {
     Missing,
-    Set(&'t Set),
-    ZSet(&'t ZSet),
+    Set(View<'t, Set>),
+    ZSet(View<'t, ZSet>),
 }
 
 impl<'t> Input<'t> {
@@ -173,7 +173,7 @@ impl<'t> Input<'t> {
         }
     }
 
-    fn len(self) -> usize {
+    fn len(&self) -> usize {
         match self {
             Input::Missing => 0,
             Input::Set(set) => set.len(),
@@ -181,7 +181,7 @@ impl<'t> Input<'t> {
         }
     }
 
-    fn score(self, member: &[u8]) -> Option<f64> {
+    fn score(&self, member: &[u8]) -> Option<f64> {
         match self {
             Input::Missing => None,
             Input::Set(set) => set.contains(member).then_some(1.0),
@@ -189,7 +189,7 @@ impl<'t> Input<'t> {
         }
     }
 
-    fn iter(self) -> Box<dyn Iterator<Item = Scored<'t>> + 't> {
+    fn iter(&self) -> Box<dyn Iterator<Item = Scored<'_>> + '_> {
         match self {
             Input::Missing => Box::new(std::iter::empty()),
             Input::Set(set) => Box::new(set.iter().map(|member| Scored { member, score: 1.0 })),
@@ -197,10 +197,10 @@ impl<'t> Input<'t> {
         }
     }
 
-    fn is(self, other: Input<'_>) -> bool {
+    fn is(&self, other: &Input<'_>) -> bool {
         match (self, other) {
-            (Input::Set(a), Input::Set(b)) => std::ptr::eq(a, b),
-            (Input::ZSet(a), Input::ZSet(b)) => std::ptr::eq(a, b),
+            (Input::Set(a), Input::Set(b)) => a.address() == b.address(),
+            (Input::ZSet(a), Input::ZSet(b)) => a.address() == b.address(),
             _ => false,
         }
     }
@@ -365,7 +365,7 @@ impl<'a, 't> Request<'a, 't> {
     fn diff(&self, limits: &ZSetLimits) -> ZSet {
         let mut result = ZSet::new();
         let Some(((first, _), others)) = self.inputs.split_first() else { return result };
-        if others.iter().any(|(other, _)| other.is(*first)) {
+        if others.iter().any(|(other, _)| other.is(first)) {
             return result;
         }
         let mut text = itoa::Buffer::new();

@@ -172,7 +172,7 @@ fn pop(ctx: &mut Ctx<'_, '_>, end: End) -> Result {
         _ => return Err(Error::Syntax),
     };
     let key = ctx.args.all()[1];
-    let len = ctx.txn.peek_as::<ZSet>(key)?.map_or(0, ZSet::len);
+    let len = ctx.txn.peek_as::<ZSet>(key)?.map_or(0, |zset| zset.len());
     let taken = count.unwrap_or(1).min(len);
     let reply = &mut *ctx.reply;
     let paired = is_paired(reply) && count.is_some();

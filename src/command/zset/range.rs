@@ -7,7 +7,7 @@ use crate::base::num::{parse_f64, parse_i64};
 use crate::command::Command;
 use crate::command::args::Argv;
 use crate::command::ctx::{Ctx, Outcome, Result, reply_value};
-use crate::command::error::Error;
+use crate::command::error::{Error, until_nul};
 use crate::keyspace::txn::Create;
 use crate::keyspace::{Class, Deadline};
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, KeySpec, Keys, Propagate};
@@ -313,8 +313,10 @@ fn score_bound(text: &[u8]) -> Option<Bound<f64>> {
     }
 }
 
-/// A score as C's `strtod` takes it whole: also with leading space, also out of range, also none at all.
+/// A score as C's `strtod` takes it whole: also with leading space, also out of range, also none at all; what stands
+/// behind a NUL is not seen.
 fn score(text: &[u8]) -> Option<f64> {
+    let text = until_nul(text);
     let strict = parse_f64(text);
     if strict.is_some() || text.is_empty() {
         return Some(strict.unwrap_or(0.0));
@@ -434,11 +436,11 @@ fn reply_range(ctx: &mut Ctx<'_, '_>, said: Said) -> Result {
         ctx.reply.array(0);
         return Ok(Outcome::Done);
     };
-    let ranks = query.ranks(zset);
+    let ranks = query.ranks(&zset);
     let reply = &mut *ctx.reply;
     let paired = is_paired(reply);
     reply.array(if query.with_scores && !paired { 2 * ranks.len() } else { ranks.len() });
-    for pair in query.walk(zset, ranks) {
+    for pair in query.walk(&zset, ranks) {
         if query.with_scores { reply_scored(reply, pair, paired) } else { reply_value(reply, pair.member) }
     }
     Ok(Outcome::Done)
@@ -450,7 +452,7 @@ fn zrangestore(ctx: &mut Ctx<'_, '_>) -> Result {
     let mut result = ZSet::new();
     if let Some(zset) = ctx.txn.read::<ZSet>(query.key)? {
         let mut text = itoa::Buffer::new();
-        for pair in query.walk(zset, query.ranks(zset)) {
+        for pair in query.walk(&zset, query.ranks(&zset)) {
             result.set(pair.member.to_bytes(&mut text), pair.score, &limits);
         }
     }
@@ -481,7 +483,7 @@ fn zlexcount(ctx: &mut Ctx<'_, '_>) -> Result {
 fn count(ctx: &mut Ctx<'_, '_>, by: By) -> Result {
     let asked = Asked::parse(by, ctx.args.all()[2], ctx.args.all()[3])?;
     let zset = ctx.txn.read::<ZSet>(&ctx.args[1])?;
-    ctx.reply.int(zset.map_or(0, |zset| asked.ranks(zset, false).len()) as i64);
+    ctx.reply.int(zset.map_or(0, |zset| asked.ranks(&zset, false).len()) as i64);
     Ok(Outcome::Done)
 }
 
@@ -503,7 +505,13 @@ fn remove(ctx: &mut Ctx<'_, '_>, by: By, event: &'static str) -> Result {
         let ranks = asked.ranks(zset, false);
         let removed = ranks.len();
         if removed > 0 {
-            zset.remove_ranks(ranks, |_| ());
+            if removed == zset.len() {
+                let all = std::mem::take(zset);
+                let bytes = all.heap_bytes();
+                note.discard(all, bytes);
+            } else {
+                zset.remove_ranks(ranks, |_| ());
+            }
             note.event(event);
             note.changed(removed as u64);
         }

@@ -1,6 +1,9 @@
 //! Entries of every shape, and random edits against a model.
 
 use super::*;
+use crate::base::rng::Rng;
+use crate::types::hash::{Deadline, HashLimits};
+use crate::types::set::SetLimits;
 
 fn string(key: &[u8], value: &[u8]) -> Entry {
     Entry::new_str(key, &NewStr::from_bytes(value), None)
@@ -103,10 +106,9 @@ fn collections_move_in_and_out() {
     let entry = Entry::new_value(b"k", Value::Set(Set::default()), Some(5));
     let copy = entry.clone_with_key(b"other");
     assert_eq!((copy.key(), copy.kind(), copy.expiry()), (&b"other"[..], Kind::Set, Some(5)));
-    assert!(matches!(entry.take_value(), Some(Value::Set(_))));
-    assert!(string(b"k", b"v").take_value().is_none());
     let mut list = Entry::new_value(b"k", Value::List(List::default()), None);
-    assert!(matches!(list.value_mut(), Some(ValueMut::List(_))));
+    assert_eq!(list.edit(b"k", |value| matches!(value, ValueMut::List(_))), Some(true));
+    assert!(string(b"k", b"v").edit(b"k", |_| ()).is_none());
     list.set_expiry(Some(1));
     list.rename(b"longer key");
     list.set_expiry(None);
@@ -157,4 +159,99 @@ fn edits_agree_with_a_model() {
         assert_eq!((entry.key(), entry.expiry()), (&model.0[..], model.2), "seed {seed:#x} step {step}");
         assert!(text(&entry) == model.1, "seed {seed:#x} step {step}");
     }
+}
+
+const HASH_LIMITS: HashLimits = HashLimits { listpack_entries: 400, listpack_value: 64 };
+
+fn fields(entry: &Entry) -> Vec<(Vec<u8>, Vec<u8>, Option<u64>)> {
+    let ValueRef::Hash(hash) = entry.value() else { panic!("a hash") };
+    let mut fields: Vec<_> =
+        hash.iter().map(|field| (field.name.to_vec(), field.value.to_vec(), field.deadline)).collect();
+    fields.sort();
+    fields
+}
+
+fn edit_hash<R>(entry: &mut Entry, key: &[u8], change: impl FnOnce(&mut Hash) -> R) -> R {
+    let changed = entry.edit(key, |value| match value {
+        ValueMut::Hash(hash) => change(hash),
+        _ => panic!("a hash"),
+    });
+    changed.expect("a collection")
+}
+
+/// A small collection shares the block of its key; whatever is done to either, both stay what they are.
+#[test]
+fn small_collections_live_with_their_key() {
+    let seed = 0x9ac_u64;
+    let mut rng = Rng::from_seed(seed);
+    for turn in 0..if cfg!(miri) { 3 } else { 60 } {
+        let (mut key, mut at) = (b"key".to_vec(), None);
+        let mut entry = Entry::new_value(&key, Value::Hash(Hash::default()), None);
+        let mut model = std::collections::BTreeMap::new();
+        entry.set_epoch(true);
+        entry.set_access(12345);
+        for step in 0..if cfg!(miri) { 60 } else { 800 } {
+            let name = rng.below(300).to_string().into_bytes();
+            let value = vec![b'v'; rng.below(70) as usize];
+            match rng.below(20) {
+                0..12 => {
+                    edit_hash(&mut entry, &key, |hash| hash.set(&name, &value, Deadline::None, &HASH_LIMITS));
+                    model.insert(name, (value, None));
+                }
+                12..15 => {
+                    let removed = edit_hash(&mut entry, &key, |hash| hash.remove(&name));
+                    assert_eq!(removed, model.remove(&name).is_some());
+                }
+                15 if turn % 2 == 0 => {
+                    let deadline = Some(rng.below(100) + 1);
+                    edit_hash(&mut entry, &key, |hash| hash.set_deadline(&name, deadline));
+                    if let Some(field) = model.get_mut(&name) {
+                        field.1 = deadline;
+                    }
+                }
+                16 => {
+                    at = (rng.below(2) == 0).then_some(step);
+                    entry.set_expiry(at);
+                }
+                17 => {
+                    key = vec![b'k'; [1, 30, 5000][rng.index(3)]];
+                    entry.rename(&key);
+                }
+                18 => {
+                    let copy = entry.clone_with_key(b"copy");
+                    assert_eq!((copy.key(), fields(&copy)), (&b"copy"[..], fields(&entry)));
+                }
+                19 if rng.below(100) == 0 => {
+                    edit_hash(&mut entry, &key, |hash| *hash = Hash::default());
+                    model.clear();
+                }
+                _ => {}
+            }
+            let want: Vec<_> = model.iter().map(|(name, (value, at))| (name.clone(), value.clone(), *at)).collect();
+            assert_eq!(fields(&entry), want, "seed {seed:#x} turn {turn} step {step}");
+            assert_eq!((entry.key(), entry.expiry()), (&key[..], at), "seed {seed:#x} turn {turn} step {step}");
+            assert!(entry.epoch() && entry.access() == 12345, "seed {seed:#x} turn {turn} step {step}");
+        }
+    }
+}
+
+#[test]
+fn a_small_collection_costs_its_bytes_and_eight() {
+    let mut entry = Entry::new_value(&[b'k'; 16], Value::Set(Set::default()), None);
+    let limits = SetLimits::default();
+    let add = |entry: &mut Entry, member: &[u8]| {
+        entry.edit(&[b'k'; 16], |value| match value {
+            ValueMut::Set(set) => set.add(member, &limits),
+            _ => panic!("a set"),
+        })
+    };
+    let sizes: Vec<usize> = [&b"1"[..], b"70000", b"member", b"another"]
+        .iter()
+        .map(|member| {
+            add(&mut entry, member);
+            entry.heap_bytes()
+        })
+        .collect();
+    // 24 bytes of header and key; 8 + 2, 8 + 2 * 4, 7 + 2 + 6 + 8, and 9 more.
+    assert_eq!(sizes, [40, 40, 48, 56]);
 }

@@ -282,6 +282,12 @@ impl Segment {
         self.touch(hash, Entry::prefetch_collection);
     }
 
+    /// Asks for the end of the stream that the first entry with the tag of this hash holds.
+    #[inline]
+    pub(super) fn prefetch_end(self, hash: u64) {
+        self.touch(hash, Entry::prefetch_end);
+    }
+
     #[inline]
     fn touch(self, hash: u64, prefetch: fn(&Entry)) {
         let window = self.window(hash);

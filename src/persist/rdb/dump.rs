@@ -54,7 +54,7 @@ impl fmt::Display for Unsound {
 
 /// The payload of a value; `compress` is the directive `rdbcompression`.
 pub fn encode(value: ValueRef<'_>, compress: bool) -> Vec<u8> {
-    let value_type = write::type_of(value);
+    let value_type = write::type_of(&value);
     let mut payload = vec![value_type as u8];
     write::value(&mut Writer::new(&mut payload, compress), value);
     put_footer(&mut payload, value_type.version());

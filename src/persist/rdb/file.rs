@@ -119,7 +119,7 @@ impl<'a, S: Sink> FileWriter<'a, S> {
             Use::Idle(seconds) => self.code(IDLE).length(seconds),
             Use::Frequency(counter) => self.code(FREQUENCY).raw(&[counter]),
         }
-        let mut out = self.code(write::type_of(value) as u8);
+        let mut out = self.code(write::type_of(&value) as u8);
         out.string(key);
         write::value(&mut out, value);
     }

@@ -21,10 +21,10 @@ fn value_ref(loaded: &Loaded) -> ValueRef<'_> {
         Loaded::Str(NewStr::Int(int)) => ValueRef::Str(StrRef::Int(*int)),
         Loaded::Str(NewStr::Copy(bytes)) => ValueRef::Str(StrRef::Bytes(bytes)),
         Loaded::Str(NewStr::Shared(bytes)) => ValueRef::Str(StrRef::Shared(bytes)),
-        Loaded::Value(Value::List(list)) => ValueRef::List(list),
-        Loaded::Value(Value::Hash(hash)) => ValueRef::Hash(hash),
-        Loaded::Value(Value::Set(set)) => ValueRef::Set(set),
-        Loaded::Value(Value::ZSet(zset)) => ValueRef::ZSet(zset),
+        Loaded::Value(Value::List(list)) => ValueRef::List(list.into()),
+        Loaded::Value(Value::Hash(hash)) => ValueRef::Hash(hash.into()),
+        Loaded::Value(Value::Set(set)) => ValueRef::Set(set.into()),
+        Loaded::Value(Value::ZSet(zset)) => ValueRef::ZSet(zset.into()),
         Loaded::Value(Value::Stream(stream)) => ValueRef::Stream(stream),
     }
 }

@@ -23,14 +23,24 @@ pub(super) const NODE_PLAIN: u64 = 1;
 pub(super) const NODE_PACKED: u64 = 2;
 
 /// The type byte to write before this value.
-pub fn type_of(value: ValueRef<'_>) -> ValueType {
+pub fn type_of(value: &ValueRef<'_>) -> ValueType {
     match value {
         ValueRef::Str(_) => ValueType::Str,
         ValueRef::List(_) => ValueType::ListQuicklist2,
-        ValueRef::Set(Set::Ints(_)) => ValueType::SetIntset,
-        ValueRef::Set(_) => ValueType::Set,
-        ValueRef::ZSet(ZSet::Packed(_)) => ValueType::ZSetListpack,
-        ValueRef::ZSet(_) => ValueType::ZSet2,
+        ValueRef::Set(set) => {
+            if matches!(**set, Set::Ints(_)) {
+                ValueType::SetIntset
+            } else {
+                ValueType::Set
+            }
+        }
+        ValueRef::ZSet(zset) => {
+            if matches!(**zset, ZSet::Packed(_)) {
+                ValueType::ZSetListpack
+            } else {
+                ValueType::ZSet2
+            }
+        }
         ValueRef::Hash(hash) => type_of_hash(hash),
         ValueRef::Stream(stream) => stream::type_of(stream),
     }
@@ -50,10 +60,10 @@ pub fn value<S: Sink>(out: &mut Writer<'_, S>, value: ValueRef<'_>) {
     match value {
         ValueRef::Str(StrRef::Int(int)) => out.int_string(int),
         ValueRef::Str(text) => out.string(text.as_bytes(&mut itoa::Buffer::new())),
-        ValueRef::List(list) => write_list(out, list),
-        ValueRef::Set(set) => write_set(out, set),
-        ValueRef::ZSet(zset) => write_zset(out, zset),
-        ValueRef::Hash(hash) => write_hash(out, hash),
+        ValueRef::List(list) => write_list(out, &list),
+        ValueRef::Set(set) => write_set(out, &set),
+        ValueRef::ZSet(zset) => write_zset(out, &zset),
+        ValueRef::Hash(hash) => write_hash(out, &hash),
         ValueRef::Stream(stream) => stream::write(out, stream),
     }
 }

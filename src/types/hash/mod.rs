@@ -13,7 +13,9 @@
 mod fields;
 mod timed;
 
+use super::Packing;
 use super::packed::listpack::{Listpack, LpValue};
+use super::packed::thin::Lent;
 use bytes::Bytes;
 pub use fields::Fields;
 use std::sync::Arc;
@@ -29,7 +31,7 @@ pub enum Hash {
     Table(Arc<Fields>),
 }
 
-const _: () = assert!(size_of::<Hash>() <= 16);
+const _: () = assert!(size_of::<Hash>() <= 24);
 
 /// One field.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -114,6 +116,36 @@ impl Hash {
         let names = timed::fields(&triples).map(|field| field.name.to_vec()).collect();
         (whole && stamps_are_numbers && are_unique(names) && timed::is_sorted(&triples))
             .then_some(Hash::PackedEx(triples))
+    }
+
+    /// A small hash in a block that is lent.
+    #[inline]
+    pub fn within(packing: Packing, lent: Lent) -> Self {
+        match packing {
+            Packing::ListpackEx => Hash::PackedEx(Listpack::within(lent)),
+            _ => Hash::Packed(Listpack::within(lent)),
+        }
+    }
+
+    /// The bytes of a small hash.
+    pub fn packed(&self) -> Option<(Packing, &[u8])> {
+        match self {
+            Hash::Packed(pairs) => Some((Packing::Listpack, pairs.as_bytes())),
+            Hash::PackedEx(triples) => Some((Packing::ListpackEx, triples.as_bytes())),
+            Hash::Table(_) => None,
+        }
+    }
+
+    /// The loan back, if this is still in the block that was lent.
+    #[inline]
+    pub fn into_lent(self) -> Result<(Packing, Lent), Self> {
+        match self {
+            Hash::Packed(listpack) => listpack.into_lent().map(|lent| (Packing::Listpack, lent)).map_err(Hash::Packed),
+            Hash::PackedEx(listpack) => {
+                listpack.into_lent().map(|lent| (Packing::ListpackEx, lent)).map_err(Hash::PackedEx)
+            }
+            table @ Hash::Table(_) => Err(table),
+        }
     }
 
     /// The name of the form, as OBJECT ENCODING gives it.

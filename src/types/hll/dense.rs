@@ -33,6 +33,18 @@ pub(super) fn raise(bytes: &mut [u8], register: usize, value: u8) -> bool {
     grows
 }
 
+/// Raises all registers to at least these.
+pub(super) fn raise_all(bytes: &mut [u8], registers: &[u8; REGISTERS]) {
+    for (group, values) in bytes.as_chunks_mut::<6>().0.iter_mut().zip(registers.as_chunks::<8>().0) {
+        let old = group_of(*group);
+        let raised = values
+            .iter()
+            .enumerate()
+            .fold(0, |word, (at, value)| word | u64::from((*value & 63).max((old >> (at * 6)) as u8 & 63)) << (at * 6));
+        group.copy_from_slice(&raised.to_le_bytes()[..6]);
+    }
+}
+
 /// How many registers hold each value.
 pub(super) fn histogram(bytes: &[u8]) -> Histogram {
     let mut histogram = [0; 64];

@@ -211,7 +211,11 @@ impl Registers {
 
     /// Raises the registers of a string to at least these. Its cached count turns stale.
     pub fn store(&self, bytes: &mut Vec<u8>, sparse_bytes_max: usize) -> Result<(), HllError> {
-        encoding(bytes)?;
+        if encoding(bytes)? == Encoding::Dense {
+            dense::raise_all(&mut bytes[HEADER_LEN..], &self.0);
+            mark_stale(bytes);
+            return Ok(());
+        }
         let mut hint = sparse::Hint::default();
         for (register, value) in self.0.iter().enumerate().filter(|(_, value)| **value > 0) {
             raise(bytes, register, *value, sparse_bytes_max, &mut hint)?;

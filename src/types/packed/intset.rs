@@ -7,7 +7,7 @@
 //! shrinks. Sorted, without duplicates: membership is a binary search. Foreign bytes enter by [`Intset::from_bytes`]
 //! alone, which checks order and sizes.
 
-use crate::types::packed::thin::{Thin, WidthTimesCount};
+use crate::types::packed::thin::{Lent, Thin, WidthTimesCount};
 
 const HEADER_BYTES: usize = 8;
 const EMPTY: [u8; HEADER_BYTES] = [2, 0, 0, 0, 0, 0, 0, 0];
@@ -16,13 +16,11 @@ const EMPTY: [u8; HEADER_BYTES] = [2, 0, 0, 0, 0, 0, 0, 0];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// An owned set of integers behind one pointer: eight bytes, and so is its `Option`.
+/// An owned set of integers.
 #[derive(Clone)]
 pub struct Intset {
     bytes: Thin<WidthTimesCount>,
 }
-
-const _: () = assert!(size_of::<Option<Intset>>() == 8);
 
 impl Intset {
     /// An empty set.
@@ -48,6 +46,18 @@ impl Intset {
         debug_assert!(integers.is_sorted_by(|a, b| a < b));
         let width = [integers.first(), integers.last()].into_iter().flatten().map(|&int| width_of(int)).max();
         Intset { bytes: Thin::new(&encode(width.unwrap_or(2), integers.iter().copied())) }
+    }
+
+    /// The set in a block that is lent.
+    #[inline]
+    pub fn within(lent: Lent) -> Intset {
+        Intset { bytes: Thin::within(lent) }
+    }
+
+    /// The loan back, if the set is still in the block that was lent.
+    #[inline]
+    pub fn into_lent(self) -> Result<Lent, Intset> {
+        self.bytes.into_lent().map_err(|bytes| Intset { bytes })
     }
 
     /// The bytes as RDB and DUMP carry them.

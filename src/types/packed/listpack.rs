@@ -25,7 +25,7 @@ mod value;
 
 pub use value::{LpValue, Needle};
 
-use crate::types::packed::thin::{Thin, TotalBytes};
+use crate::types::packed::thin::{Gap, Lent, Thin, TotalBytes};
 use code::{Entry, HEADER_BYTES, MIN_BYTES};
 use smallvec::SmallVec;
 
@@ -53,13 +53,11 @@ impl Pos {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// An owned listpack behind one pointer: eight bytes, and so is its `Option`.
+/// An owned listpack.
 #[derive(Clone)]
 pub struct Listpack {
     bytes: Thin<TotalBytes>,
 }
-
-const _: () = assert!(size_of::<Option<Listpack>>() == 8);
 
 /// What an entry is made from: bytes that are stored as an integer if they are one in canonical decimal form, or an
 /// integer.
@@ -86,7 +84,30 @@ impl Listpack {
         Listpack { bytes: Thin::new(bytes) }
     }
 
+    /// The listpack in a block that is lent.
+    #[inline]
+    pub fn within(lent: Lent) -> Listpack {
+        Listpack { bytes: Thin::within(lent) }
+    }
+
+    /// The loan back, if the listpack is still in the block that was lent.
+    #[inline]
+    pub fn into_lent(self) -> Result<Lent, Listpack> {
+        self.bytes.into_lent().map_err(|bytes| Listpack { bytes })
+    }
+
+    /// The same listpack in a block of its own.
+    pub fn into_own(self) -> Listpack {
+        Listpack { bytes: self.bytes.into_own() }
+    }
+
+    /// Gives back the room that [`Listpack::append`] reserved.
+    pub fn release(&mut self) {
+        self.bytes.release();
+    }
+
     /// The bytes as RDB and DUMP carry them.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.as_slice()
     }
@@ -236,6 +257,19 @@ impl Listpack {
         self.add_to_count(tail.count as i64);
     }
 
+    /// Puts behind the last entry what `write` writes: entries that take `bytes` at most. Room for as much again is
+    /// reserved, in a block of up to `room_max` bytes.
+    pub fn append(&mut self, bytes: usize, room_max: usize, write: impl FnOnce(&mut Appender<'_, '_>)) {
+        let mut count = 0;
+        self.bytes.write_end(self.bytes() - 1, bytes + 1, room_max, |gap| {
+            let mut appender = Appender { gap, count: 0 };
+            write(&mut appender);
+            count = appender.count;
+            gap.push(code::END);
+        });
+        self.add_to_count(count);
+    }
+
     /// Puts `value` before the first entry.
     pub fn push_front(&mut self, value: &[u8]) {
         self.splice_in(HEADER_BYTES, 0, Item::Bytes(value), 1);
@@ -271,7 +305,17 @@ impl Listpack {
 
     /// Replaces the entry at `pos` by an integer; the new one has the same place.
     pub fn replace_int(&mut self, pos: Pos, value: i64) {
-        let removed = code::after(self.as_bytes(), pos.offset()) - pos.offset();
+        let bytes = self.as_bytes();
+        if bytes[pos.offset()] < 0x80
+            && let small @ 0..=127 = value
+        {
+            return self.overwrite(pos.offset(), &[&[small as u8]]);
+        }
+        let removed = code::after(bytes, pos.offset()) - pos.offset();
+        let (head, len) = code::int_head(value);
+        if len + 1 == removed {
+            return self.overwrite(pos.offset(), &[&head[..len]]);
+        }
         self.splice_in(pos.offset(), removed, Item::Int(value), 0);
     }
 
@@ -342,9 +386,23 @@ impl Listpack {
 
     fn splice_in(&mut self, at: usize, removed: usize, item: Item<'_>, added: i64) {
         let entry = Entry::of(item);
+        if removed == entry.len() {
+            return self.overwrite(at, &entry.parts());
+        }
         self.bytes.splice(at, removed, &entry.parts());
         if added != 0 {
             self.add_to_count(added);
+        }
+    }
+
+    /// Changes bytes within the entries.
+    fn overwrite(&mut self, at: usize, parts: &[&[u8]]) {
+        let header = self.bytes.size() - self.bytes.body_len();
+        let mut gap = &mut self.bytes.body_mut()[at - header..];
+        for part in parts {
+            let (target, rest) = gap.split_at_mut(part.len());
+            target.copy_from_slice(part);
+            gap = rest;
         }
     }
 
@@ -460,6 +518,41 @@ impl Tail {
     }
 }
 
+/// Writes entries at the end of a listpack; see [`Listpack::append`].
+pub struct Appender<'g, 'b> {
+    gap: &'g mut Gap<'b>,
+    count: i64,
+}
+
+impl Appender<'_, '_> {
+    /// The bytes that an entry holding an integer takes.
+    pub fn int_bytes(value: i64) -> usize {
+        code::int_bytes(value)
+    }
+
+    /// More than an entry holding `value` takes, or as much.
+    pub fn bytes_max(value: &[u8]) -> usize {
+        code::bytes_max(value)
+    }
+
+    /// Adds an entry; canonical decimal integers are stored as integers.
+    #[inline]
+    pub fn push(&mut self, value: &[u8]) {
+        code::write_text(self.gap, value);
+        self.count += 1;
+    }
+
+    /// Adds an integer.
+    #[inline]
+    pub fn push_int(&mut self, value: i64) {
+        code::write_int(self.gap, value);
+        self.count += 1;
+    }
+}
+
+/// What a builder asks for at first.
+const CAPACITY_FIRST: usize = 256;
+
 /// Makes a listpack of many entries without moving a tail for each.
 pub struct Builder {
     bytes: Vec<u8>,
@@ -469,7 +562,9 @@ pub struct Builder {
 impl Builder {
     /// Nothing yet.
     pub fn new() -> Builder {
-        Builder { bytes: vec![0; HEADER_BYTES], count: 0 }
+        let mut bytes = Vec::with_capacity(CAPACITY_FIRST);
+        bytes.resize(HEADER_BYTES, 0);
+        Builder { bytes, count: 0 }
     }
 
     /// Adds an entry; canonical decimal integers are stored as integers.

@@ -14,7 +14,7 @@
 //! Everything but [`last_id_checked`] relies on a sound block: foreign ones are checked first.
 
 use super::StreamId;
-use crate::types::packed::listpack::{Builder, Listpack, LpValue, Pos, Tail};
+use crate::types::packed::listpack::{Appender, Builder, Listpack, LpValue, Pos};
 
 const DELETED: i64 = 1;
 const SAME_FIELDS: i64 = 2;
@@ -22,6 +22,7 @@ const SAME_FIELDS: i64 = 2;
 const HEAD_VALUES: usize = 3;
 
 /// What the master entry says.
+#[derive(Clone, Copy)]
 pub(super) struct Master {
     pub(super) live: u64,
     pub(super) deleted: u64,
@@ -94,25 +95,39 @@ pub(super) fn create(pairs: &[&[u8]]) -> Listpack {
     builder.finish()
 }
 
-/// Adds an entry behind all others.
-pub(super) fn append(pack: &mut Listpack, base: StreamId, id: StreamId, pairs: &[&[u8]]) {
-    let master = master(pack);
-    let same = has_fields(pack, &master, pairs);
-    let mut tail = Tail::default();
-    tail.push_int(if same { SAME_FIELDS } else { 0 });
-    tail.push_int(id.ms.wrapping_sub(base.ms) as i64);
-    tail.push_int(id.seq.wrapping_sub(base.seq) as i64);
-    let steps = if same {
-        pairs.iter().skip(1).step_by(2).for_each(|value| tail.push(value));
-        HEAD_VALUES + pairs.len() / 2
-    } else {
-        tail.push_int((pairs.len() / 2) as i64);
-        pairs.iter().for_each(|text| tail.push(text));
-        HEAD_VALUES + 1 + pairs.len()
-    };
-    tail.push_int(steps as i64);
-    pack.push_tail(&tail);
+/// Adds an entry behind all others; the block may ask for room ahead up to `room_max` bytes. `master` is that of the
+/// block, before and afterwards.
+pub(super) fn append(
+    pack: &mut Listpack,
+    master: &mut Master,
+    base: StreamId,
+    id: StreamId,
+    pairs: &[&[u8]],
+    room_max: usize,
+) {
+    let same = has_fields(pack, master, pairs);
+    let flags = if same { SAME_FIELDS } else { 0 };
+    let (ms, seq) = (id.ms.wrapping_sub(base.ms) as i64, id.seq.wrapping_sub(base.seq) as i64);
+    let fields = pairs.len() / 2;
+    let steps = (HEAD_VALUES + if same { fields } else { 1 + pairs.len() }) as i64;
+    let ints = [flags, ms, seq, fields as i64, steps];
+    let text_bytes: usize = pairs.iter().map(|text| Appender::bytes_max(text)).sum();
+    pack.append(ints.map(Appender::int_bytes).iter().sum::<usize>() + text_bytes, room_max, |entry| {
+        [flags, ms, seq].into_iter().for_each(|int| entry.push_int(int));
+        if same {
+            pairs.chunks_exact(2).for_each(|pair| entry.push(pair[1]));
+        } else {
+            entry.push_int(fields as i64);
+            pairs.iter().for_each(|text| entry.push(text));
+        }
+        entry.push_int(steps);
+    });
     set_counts(pack, master.live + 1, None);
+    match Appender::int_bytes(master.live as i64) == Appender::int_bytes(master.live as i64 + 1) {
+        true => master.live += 1,
+        // What lies behind the count has moved.
+        false => *master = self::master(pack),
+    }
 }
 
 fn has_fields(pack: &Listpack, master: &Master, pairs: &[&[u8]]) -> bool {

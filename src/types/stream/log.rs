@@ -1,6 +1,6 @@
 //! The entries of a stream and what the stream remembers about them.
 
-use super::block::{self, Entry};
+use super::block::{self, Entry, Master};
 use super::range::{Range, RangeBack};
 use super::{Malformed, StreamId};
 use crate::types::packed::listpack::{LISTPACK_BYTES_MAX, Listpack};
@@ -47,24 +47,51 @@ pub enum TrimUntil {
 }
 
 /// The entries by id, in blocks, and the counters that outlive deleted entries.
+///
+/// The last block, to which entries are added, is beside the tree: adding needs no walk, and its listpack has room ahead.
 #[derive(Clone, Default)]
 pub struct Log {
-    /// Each block under the id of the first entry it ever had.
-    pub(super) blocks: Ordered<StreamId, Arc<Listpack>>,
+    /// Each block but the last under the id of the first entry it ever had.
+    pub(super) full: Ordered<StreamId, Arc<Listpack>>,
+    /// None without any block.
+    pub(super) last: Option<Last>,
+    /// The live entries of the first block, if known: approximate trimming asks with every entry added.
+    first_live: Option<u64>,
     len: u64,
     first_id: StreamId,
     last_id: StreamId,
     max_deleted_id: StreamId,
     /// May come from a payload: at its top it wraps.
     entries_added: u64,
-    /// What the blocks take, with the counts of their `Arc`s.
-    block_bytes: usize,
+    /// What the full blocks take.
+    full_bytes: usize,
 }
 
-/// What a block takes from the allocator.
+/// The last block, with what adding to it needs to know.
+#[derive(Clone)]
+pub(super) struct Last {
+    pub(super) base: StreamId,
+    pub(super) pack: Arc<Listpack>,
+    /// What the master entry of the block says.
+    master: Master,
+    /// Where the next entry will be written, to be fetched ahead.
+    end: usize,
+}
+
+impl Last {
+    fn new(base: StreamId, pack: Arc<Listpack>) -> Last {
+        let (master, end) = (block::master(&pack), pack.address() as usize + pack.bytes());
+        Last { base, pack, master, end }
+    }
+}
+
+/// What a block takes from the allocator, with the counts of its `Arc`.
 fn bytes_of(pack: &Listpack) -> usize {
     pack.heap_bytes() + size_of::<Listpack>() + 16
 }
+
+/// A last block asks for room ahead up to this.
+const ROOM_BYTES_MAX: usize = 4096;
 
 impl Log {
     /// The number of live entries.
@@ -99,17 +126,25 @@ impl Log {
 
     /// The number of blocks.
     pub fn block_count(&self) -> usize {
-        self.blocks.len()
+        self.full.len() + self.last.is_some() as usize
     }
 
     /// The blocks with the ids they are stored under, in order, as RDB files carry them.
     pub fn blocks(&self) -> impl Iterator<Item = (StreamId, &Listpack)> {
-        self.blocks.iter().map(|(id, pack)| (*id, &**pack))
+        let full = self.full.iter().map(|(id, pack)| (*id, &**pack));
+        full.chain(self.last_block())
     }
 
     /// What the entries take from the allocator, in bytes.
     pub fn heap_bytes(&self) -> usize {
-        self.block_bytes + self.blocks.heap_bytes()
+        self.full_bytes + self.full.heap_bytes() + self.last.as_ref().map_or(0, |last| bytes_of(&last.pack))
+    }
+
+    /// What adding an entry looks at, to be fetched ahead: the last block's listpack, its bytes' end.
+    #[inline]
+    pub fn end_addresses(&self) -> Option<[*const u8; 2]> {
+        let last = self.last.as_ref()?;
+        Some([Arc::as_ptr(&last.pack).cast(), last.end as *const u8])
     }
 
     // Reading.
@@ -161,13 +196,8 @@ impl Log {
         if text_bytes > LISTPACK_BYTES_MAX {
             return Err(AddError::TooLarge);
         }
-        match self.blocks.last_mut() {
-            Some((base, pack)) if has_room(pack, text_bytes, limits) => {
-                let before = bytes_of(pack);
-                block::append(Arc::make_mut(pack), *base, id, pairs);
-                self.block_bytes = self.block_bytes + bytes_of(pack) - before;
-            }
-            _ => self.add_block(id, block::create(pairs)),
+        if !self.append(id, pairs, text_bytes, limits) {
+            self.add_block(id, block::create(pairs));
         }
         self.len += 1;
         self.entries_added = self.entries_added.wrapping_add(1);
@@ -178,9 +208,48 @@ impl Log {
         Ok(id)
     }
 
+    /// Adds an entry to the last block; false if there is none or it is full.
+    fn append(&mut self, id: StreamId, pairs: &[&[u8]], text_bytes: usize, limits: BlockLimits) -> bool {
+        let Some(Last { base, pack, master, end }) = &mut self.last else { return false };
+        let bytes_max = match limits.bytes_max {
+            1..=LISTPACK_BYTES_MAX => limits.bytes_max,
+            _ => LISTPACK_BYTES_MAX,
+        };
+        if pack.bytes() + text_bytes >= bytes_max {
+            return false;
+        }
+        if limits.entries_max > 0 && master.live + master.deleted >= limits.entries_max {
+            return false;
+        }
+        let pack = Arc::make_mut(pack);
+        block::append(pack, master, *base, id, pairs, bytes_max.min(ROOM_BYTES_MAX));
+        *end = pack.address() as usize + pack.bytes();
+        if self.full.is_empty() {
+            self.first_live = None;
+        }
+        true
+    }
+
+    /// Adds a block behind the last one, which is full from now on.
     fn add_block(&mut self, base: StreamId, pack: Listpack) {
-        self.block_bytes += bytes_of(&pack);
-        self.blocks.insert(base, Arc::new(pack));
+        if let Some(Last { base, pack: mut full, .. }) = self.last.replace(Last::new(base, Arc::new(pack))) {
+            if let Some(pack) = Arc::get_mut(&mut full) {
+                pack.release();
+            }
+            self.full_bytes += bytes_of(&full);
+            self.full.insert(base, full);
+        }
+    }
+
+    /// The first block and its id.
+    fn first_block(&self) -> Option<(StreamId, &Listpack)> {
+        let full = self.full.first().map(|(id, pack)| (*id, &**pack));
+        full.or(self.last_block())
+    }
+
+    /// The last block and its id.
+    pub(super) fn last_block(&self) -> Option<(StreamId, &Listpack)> {
+        self.last.as_ref().map(|last| (last.base, &*last.pack))
     }
 
     // Removing.
@@ -215,15 +284,35 @@ impl Log {
 
     /// Changes a block, which is removed when `change` says that nothing in it is left.
     fn change_block(&mut self, base: StreamId, change: impl FnOnce(&mut Listpack) -> bool) {
-        let Some(pack) = self.blocks.get_mut(&base) else { return };
+        self.first_live = None;
+        if let Some(mut last) = self.last.take_if(|last| last.base == base) {
+            if change(Arc::make_mut(&mut last.pack)) {
+                self.last = Some(Last::new(base, last.pack));
+            } else if let Some((base, pack)) = self.full.pop_last() {
+                self.full_bytes -= bytes_of(&pack);
+                self.last = Some(Last::new(base, pack));
+            }
+            return;
+        }
+        let Some(pack) = self.full.get_mut(&base) else { return };
         let before = bytes_of(pack);
         let pack = Arc::make_mut(pack);
         if change(pack) {
-            self.block_bytes = self.block_bytes + bytes_of(pack) - before;
+            self.full_bytes = self.full_bytes + bytes_of(pack) - before;
         } else {
-            self.blocks.remove(&base);
-            self.block_bytes -= before;
+            self.full.remove(&base);
+            self.full_bytes -= before;
         }
+    }
+
+    /// Drops the first block, which has so many live entries.
+    fn drop_first_block(&mut self, live: u64) {
+        match self.full.pop_first() {
+            Some((_, pack)) => self.full_bytes -= bytes_of(&pack),
+            None => self.last = None,
+        }
+        self.len -= live;
+        self.first_live = None;
     }
 
     fn find_first(&mut self) {
@@ -234,23 +323,19 @@ impl Log {
     /// Cuts entries away from the front; returns how many.
     pub fn trim(&mut self, trim: Trim) -> u64 {
         let mut removed = 0;
-        while let Some((base, pack)) = self.blocks.first() {
-            if self.is_trimmed(trim.until) {
-                break;
-            }
-            let (base, live) = (*base, block::master(pack).live);
+        while !self.is_trimmed(trim.until)
+            && let Some(live) = self.first_live()
+        {
             if trim.limit > 0 && removed + live > trim.limit {
                 break;
             }
-            if self.goes_whole(base, pack, live, trim.until) {
-                self.block_bytes -= bytes_of(pack);
-                self.blocks.remove(&base);
-                self.len -= live;
+            if self.goes_whole(live, trim.until) {
+                self.drop_first_block(live);
                 removed += live;
                 continue;
             }
             if !trim.approximate {
-                removed += self.trim_within(base, trim.until);
+                removed += self.trim_within(trim.until);
             }
             break;
         }
@@ -260,20 +345,31 @@ impl Log {
         removed
     }
 
+    fn first_live(&mut self) -> Option<u64> {
+        if self.first_live.is_none() {
+            self.first_live = self.first_block().map(|(_, pack)| block::master(pack).live);
+        }
+        self.first_live
+    }
+
     fn is_trimmed(&self, until: TrimUntil) -> bool {
         matches!(until, TrimUntil::MaxLen(len) if self.len <= len)
     }
 
-    fn goes_whole(&self, base: StreamId, pack: &Listpack, live: u64, until: TrimUntil) -> bool {
+    fn goes_whole(&self, live: u64, until: TrimUntil) -> bool {
         match until {
             TrimUntil::MaxLen(len) => self.len - live >= len,
-            TrimUntil::MinId(id) => block::last_id(pack, base).is_none_or(|last| last < id),
+            TrimUntil::MinId(id) => {
+                let last = self.first_block().and_then(|(base, pack)| block::last_id(pack, base));
+                last.is_none_or(|last| last < id)
+            }
         }
     }
 
     /// Marks the first entries of a block as deleted. None may be left when the last one was deleted before: the
     /// original then keeps an empty block, here it goes.
-    fn trim_within(&mut self, base: StreamId, until: TrimUntil) -> u64 {
+    fn trim_within(&mut self, until: TrimUntil) -> u64 {
+        let Some((base, _)) = self.first_block() else { return 0 };
         let mut len = self.len;
         let mut removed = 0;
         self.change_block(base, |pack| {
@@ -316,7 +412,7 @@ impl Log {
     /// entries, which the original may leave behind, is not stored.
     pub fn load_block(&mut self, base: StreamId, pack: Listpack) -> Result<(), Malformed> {
         let newest = block::last_id_checked(&pack, base).ok_or(Malformed)?;
-        if self.blocks.last().is_some() && base <= self.last_id {
+        if self.last.is_some() && base <= self.last_id {
             return Err(Malformed);
         }
         let live = block::master(&pack).live;
@@ -325,7 +421,7 @@ impl Log {
             self.add_block(base, pack);
             self.len += live;
             self.entries_added = self.entries_added.wrapping_add(live);
-            if self.blocks.len() == 1 {
+            if self.block_count() == 1 {
                 self.find_first();
             }
         }
@@ -363,16 +459,4 @@ impl Log {
             _ => None,
         }
     }
-}
-
-fn has_room(pack: &Listpack, text_bytes: usize, limits: BlockLimits) -> bool {
-    let bytes_max = match limits.bytes_max {
-        1..=LISTPACK_BYTES_MAX => limits.bytes_max,
-        _ => LISTPACK_BYTES_MAX,
-    };
-    if pack.bytes() + text_bytes >= bytes_max {
-        return false;
-    }
-    let master = block::master(pack);
-    limits.entries_max == 0 || master.live + master.deleted < limits.entries_max
 }

@@ -1,7 +1,7 @@
 //! The stream: entries by id in packed blocks, and the consumer groups that read them.
 //!
 //! ```text
-//! Stream ──Arc──► Log      ids and counters; B+ tree: block id ──► Arc'd listpack of up to ~100 entries
+//! Stream ──Arc──► Log      ids and counters; B+ tree: block id ──► Arc'd listpack of up to ~100 entries; the last one
 //!                 groups   B+ tree: name ──► Arc'd Group (see `types::group`)
 //! ```
 //! A stream is one pointer. All that it is made of is shared and copied on change, so a clone is O(1) and a change after
@@ -82,6 +82,12 @@ impl Stream {
         Arc::as_ptr(&self.inner).cast()
     }
 
+    /// What adding an entry looks at behind [`Stream::address`], which must be there.
+    #[inline]
+    pub fn end_addresses(&self) -> Option<[*const u8; 2]> {
+        self.inner.log.end_addresses()
+    }
+
     /// What the stream takes from the allocator, in bytes. O(1).
     pub fn heap_bytes(&self) -> usize {
         let Inner { log, groups } = &*self.inner;
@@ -131,15 +137,13 @@ impl Stream {
         true
     }
 
-    /// Removes a group; false if there was none.
-    pub fn remove_group(&mut self, name: &[u8]) -> bool {
-        if self.group(name).is_none() {
-            return false;
-        }
+    /// Takes a group out, if there is one of that name.
+    pub fn remove_group(&mut self, name: &[u8]) -> Option<Arc<Group>> {
+        self.group(name)?;
         let groups = &mut Arc::make_mut(&mut self.inner).groups;
-        let removed = groups.by_name.remove(name);
-        groups.bytes -= removed.map_or(0, |group| group_bytes(&group)) + name_bytes(name);
-        true
+        let removed = groups.by_name.remove(name)?;
+        groups.bytes -= group_bytes(&removed) + name_bytes(name);
+        Some(removed)
     }
 }
 

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 /// The live entries of a range in ascending order.
 pub struct Range<'a> {
-    blocks: Iter<'a, StreamId, Arc<Listpack>>,
+    full: Iter<'a, StreamId, Arc<Listpack>>,
+    /// The last block, while it is still to come.
+    last: Option<(StreamId, &'a Listpack)>,
     /// The block under way with the place of its next entry.
     block: Option<(StreamId, &'a Listpack, Master, Option<Pos>)>,
     start: StreamId,
@@ -18,9 +20,16 @@ pub struct Range<'a> {
 
 impl<'a> Range<'a> {
     pub(super) fn new(log: &'a Log, start: StreamId, end: StreamId) -> Range<'a> {
+        let last = log.last_block();
         // The block that may hold `start` is the last one that begins at or before it.
-        let first = log.blocks.iter_back_from(&start).next().map_or(start, |(base, _)| *base);
-        Range { blocks: log.blocks.iter_from(&first), block: None, start, end }
+        let full = match last {
+            Some((base, _)) if base <= start => Iter::default(),
+            _ => {
+                let first = log.full.iter_back_from(&start).next().map_or(start, |(base, _)| *base);
+                log.full.iter_from(&first)
+            }
+        };
+        Range { full, last, block: None, start, end }
     }
 
     /// The next entry's block and place.
@@ -28,16 +37,23 @@ impl<'a> Range<'a> {
         self.step().map(|(base, _, place)| (base, place))
     }
 
+    fn next_block(&mut self) -> Option<(StreamId, &'a Listpack)> {
+        match self.full.next() {
+            Some((base, pack)) => Some((*base, pack)),
+            None => self.last.take(),
+        }
+    }
+
     fn step(&mut self) -> Option<(StreamId, &'a Listpack, Place)> {
         loop {
             let Some((base, pack, master, next)) = &mut self.block else {
-                let (base, pack) = self.blocks.next()?;
-                if *base > self.end {
+                let (base, pack) = self.next_block()?;
+                if base > self.end {
                     return None;
                 }
                 let master = block::master(pack);
                 let first_at = master.first_at(pack);
-                self.block = Some((*base, pack, master, first_at));
+                self.block = Some((base, pack, master, first_at));
                 continue;
             };
             let Some(at) = *next else {
@@ -68,7 +84,9 @@ impl<'a> Iterator for Range<'a> {
 
 /// The live entries of a range in descending order.
 pub struct RangeBack<'a> {
-    blocks: IterBack<'a, StreamId, Arc<Listpack>>,
+    /// The last block, while it is still to come.
+    last: Option<(StreamId, &'a Listpack)>,
+    full: IterBack<'a, StreamId, Arc<Listpack>>,
     /// The block under way with the last value of its next entry, or of the master.
     block: Option<(StreamId, &'a Listpack, Master, Option<Pos>)>,
     start: StreamId,
@@ -77,7 +95,12 @@ pub struct RangeBack<'a> {
 
 impl<'a> RangeBack<'a> {
     pub(super) fn new(log: &'a Log, start: StreamId, end: StreamId) -> RangeBack<'a> {
-        RangeBack { blocks: log.blocks.iter_back_from(&end), block: None, start, end }
+        let last = log.last_block().filter(|(base, _)| *base <= end);
+        RangeBack { last, full: log.full.iter_back_from(&end), block: None, start, end }
+    }
+
+    fn next_block(&mut self) -> Option<(StreamId, &'a Listpack)> {
+        self.last.take().or_else(|| self.full.next().map(|(base, pack)| (*base, &**pack)))
     }
 }
 
@@ -87,8 +110,8 @@ impl<'a> Iterator for RangeBack<'a> {
     fn next(&mut self) -> Option<Entry<'a>> {
         loop {
             let Some((base, pack, master, last)) = &mut self.block else {
-                let (base, pack) = self.blocks.next()?;
-                self.block = Some((*base, pack, block::master(pack), pack.last()));
+                let (base, pack) = self.next_block()?;
+                self.block = Some((base, pack, block::master(pack), pack.last()));
                 continue;
             };
             let Some(begin) = last.and_then(|last| block::entry_before(pack, last)) else {

@@ -131,15 +131,18 @@ impl<K: Ord + Clone, V: Clone> Ordered<K, V> {
         }
     }
 
-    /// The last value, to change it.
-    pub fn last_mut(&mut self) -> Option<(&K, &mut V)> {
-        let mut node = own(self.root.as_mut()?, &mut self.heap_bytes);
-        loop {
-            match node {
-                Node::Leaf(items) => return items.last_mut().map(|(key, value)| (&*key, value)),
-                Node::Inner(children) => node = own(&mut children.last_mut()?.1, &mut self.heap_bytes),
-            }
-        }
+    /// Takes the entry with the smallest key out.
+    pub fn pop_first(&mut self) -> Option<(K, V)> {
+        let key = self.first()?.0.clone();
+        let value = self.remove(&key)?;
+        Some((key, value))
+    }
+
+    /// Takes the entry with the largest key out.
+    pub fn pop_last(&mut self) -> Option<(K, V)> {
+        let key = self.last()?.0.clone();
+        let value = self.remove(&key)?;
+        Some((key, value))
     }
 
     /// Puts a value under a key; returns the one that was there.
@@ -420,6 +423,13 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
     }
 }
 
+impl<K, V> Default for Iter<'_, K, V> {
+    /// No entries.
+    fn default() -> Self {
+        Iter { stack: SmallVec::new() }
+    }
+}
+
 /// Entries in descending order; see [`Ordered::iter_back`].
 pub struct IterBack<'a, K, V> {
     /// The path to the next entry: each node with how many of its items are left.
@@ -527,7 +537,7 @@ mod tests {
         for key in 0..20_000u32 {
             map.insert(key, 0);
             model.insert(key, 0);
-            *map.last_mut().expect("just added").1 = u64::from(key);
+            *map.get_mut(&key).expect("just added") = u64::from(key);
             model.insert(key, u64::from(key));
             if key > 500 {
                 assert_eq!(map.remove(&(key - 500)), model.remove(&(key - 500)));

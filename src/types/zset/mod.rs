@@ -14,7 +14,9 @@ mod bounds;
 mod names;
 mod packed;
 
+use super::Packing;
 use super::packed::listpack::{Listpack, LpValue};
+use super::packed::thin::Lent;
 pub use big::Big;
 pub use bounds::{LexBound, LexRange, ScoreRange};
 use std::ops::Range;
@@ -29,7 +31,7 @@ pub enum ZSet {
     Big(Arc<Big>),
 }
 
-const _: () = assert!(size_of::<ZSet>() <= 16);
+const _: () = assert!(size_of::<ZSet>() <= 24);
 
 /// A member and its score.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -127,6 +129,29 @@ impl ZSet {
         let mut sorted = Listpack::new();
         pairs.iter().for_each(|(score, member)| packed::insert(&mut sorted, member, *score));
         Some(ZSet::Packed(sorted))
+    }
+
+    /// A small sorted set in a block that is lent.
+    #[inline]
+    pub fn within(lent: Lent) -> Self {
+        ZSet::Packed(Listpack::within(lent))
+    }
+
+    /// The bytes of a small sorted set.
+    pub fn packed(&self) -> Option<(Packing, &[u8])> {
+        match self {
+            ZSet::Packed(listpack) => Some((Packing::Listpack, listpack.as_bytes())),
+            ZSet::Big(_) => None,
+        }
+    }
+
+    /// The loan back, if this is still in the block that was lent.
+    #[inline]
+    pub fn into_lent(self) -> Result<(Packing, Lent), Self> {
+        match self {
+            ZSet::Packed(listpack) => listpack.into_lent().map(|lent| (Packing::Listpack, lent)).map_err(ZSet::Packed),
+            big @ ZSet::Big(_) => Err(big),
+        }
     }
 
     /// The name of the form, as OBJECT ENCODING gives it.

@@ -4,6 +4,7 @@
 //! passed [`validate`] could give nonsense or a panic but no read outside the buffer.
 
 use crate::base::num::parse_i64;
+use crate::types::packed::thin::Gap;
 
 use super::{COUNT_UNKNOWN, Item, LISTPACK_BYTES_MAX, LpValue, Malformed};
 
@@ -57,6 +58,68 @@ impl<'a> Entry<'a> {
     pub(super) fn len(&self) -> usize {
         self.head_len as usize + self.text.len() + self.back_len as usize
     }
+}
+
+/// Writes an entry holding `text`; canonical decimal integers are stored as integers.
+#[inline]
+pub(super) fn write_text(gap: &mut Gap<'_>, text: &[u8]) {
+    // A short text that does not begin like an integer is the usual case.
+    if text.len() < 64 && !matches!(text, [b'-' | b'0'..=b'9', ..]) {
+        gap.push(STR_6 | text.len() as u8);
+        gap.put(text);
+        gap.push(text.len() as u8 + 1);
+    } else {
+        write_entry(gap, &Entry::of(Item::Bytes(text)));
+    }
+}
+
+/// Writes an entry holding `int`.
+#[inline]
+pub(super) fn write_int(gap: &mut Gap<'_>, int: i64) {
+    match int {
+        0..=127 => {
+            gap.push(int as u8);
+            gap.push(1);
+        }
+        _ => {
+            let (head, len) = int_head(int);
+            gap.put(&head[..len]);
+            gap.push(len as u8);
+        }
+    }
+}
+
+fn write_entry(gap: &mut Gap<'_>, entry: &Entry<'_>) {
+    entry.parts().into_iter().for_each(|part| gap.put(part));
+}
+
+/// More than the entry of a text takes, or as much; an integer takes no more than its text.
+pub(super) fn bytes_max(text: &[u8]) -> usize {
+    text.len()
+        + match text.len() {
+            0..64 => 2,
+            64..4096 => 4,
+            _ => 10,
+        }
+}
+
+/// What the entry of an integer takes.
+pub(super) fn int_bytes(int: i64) -> usize {
+    match int {
+        0..=127 => 2,
+        -4096..=4095 => 3,
+        -0x8000..=0x7FFF => 4,
+        -0x80_0000..=0x7F_FFFF => 5,
+        -0x8000_0000..=0x7FFF_FFFF => 6,
+        _ => 10,
+    }
+}
+
+/// An integer's encoding and value, without the backlen.
+pub(super) fn int_head(int: i64) -> ([u8; 9], usize) {
+    let mut head = [0; 9];
+    let len = encode_int(int, &mut head);
+    (head, len)
 }
 
 /// The count field of the header.

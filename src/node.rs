@@ -105,7 +105,8 @@ impl Node {
         let shards = (workers * 4).max(16);
         let later = Later::start()?;
         let databases = config.databases.get() as usize;
-        let host = Host::new(Limits::default(), REDIS_VERSION_PARTS, rng.next_u64());
+        let limits = Limits { memory_bytes: config.lua_memory_limit.size() as usize, ..Limits::default() };
+        let host = Host::new(limits, REDIS_VERSION_PARTS, rng.next_u64());
         let keyspace = Keyspace::new(shards, databases, clock.clone(), later, rng.next_u64());
         Ok(Node {
             settings: OnceLock::new(),

@@ -113,10 +113,13 @@ fn sum(reply: Value) -> i64 {
     items.iter().map(number).sum()
 }
 
+/// No script is ever late: how long a slow one takes among all the others is up to the machine, and a client told BUSY
+/// would not have done what it counts on.
 fn server() -> Server {
+    let setup = larder().set("busy-reply-threshold", "0");
     match std::env::var_os("LARDER_BIN") {
-        Some(_) => larder().start(),
-        None => larder().set("worker-threads", "4").start(),
+        Some(_) => setup.start(),
+        None => setup.set("worker-threads", "4").start(),
     }
 }
 

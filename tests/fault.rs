@@ -82,3 +82,26 @@ fn a_change_that_fails() {
     }));
     eprintln!("the change was survived: {}", outcome.is_err());
 }
+
+#[test]
+fn a_fault_inside_a_script_ends_the_script_and_its_machine() {
+    // The script used to stay half way on its stack, for the next one to go on with.
+    let mut server = larder().set("worker-threads", "2").start();
+    let mut shop = server.connect();
+    assert_eq!(shop.run("DEBUG SET-DISABLE-DENY-SCRIPTS 1").to_string(), "OK");
+    let sha = shop.text("SCRIPT LOAD return#KEYS");
+    let mut unlucky = server.connect();
+    let body =
+        "redis.call('SET', KEYS[1], '1') pcall(redis.call, 'DEBUG', 'PANIC') return redis.call('SET', KEYS[1], '2')";
+    unlucky.send(&["EVAL", body, "1", "stock"]).expect("sent");
+    let error = unlucky.receive().expect("an error").value.to_string();
+    assert_eq!(error, "(error) ERR internal error, the connection is closed");
+    assert!(unlucky.is_closed());
+    // On either worker, by text and by SHA1 once it is loaded again.
+    for mut client in [server.connect(), server.connect(), shop] {
+        assert_eq!(client.call(&["EVAL", "return redis.call('GET', KEYS[1])", "1", "stock"]).to_string(), "\"1\"");
+        assert_eq!(client.text("SCRIPT LOAD return#KEYS"), sha);
+        assert_eq!(client.int(&format!("EVALSHA {sha} 2 a b")), 2);
+    }
+    assert!(server.is_alive());
+}

@@ -9,12 +9,14 @@
 //! cargo bench --bench load -- accept [--connections 2000]    CPU per connection that comes and goes
 //! cargo bench --bench load -- growth [--keys 5000000]          latency while the table grows
 //! cargo bench --bench load -- expiry [--keys 1000000]          how late expired keys go, and what that costs
+//! cargo bench --bench load -- beside [--connections 8]         latency of GET while a client runs scripts
 //! ```
 //! The measure is the CPU time of the server's threads (from `/proc/PID/task/*/schedstat`) divided by operations: on a
 //! shared machine wall time is noise. Figures are medians of rounds that alternate between the servers. The floor is a
 //! bare tokio server with a task per connection that answers with as many bytes ([`echo`]).
 
 mod accept;
+mod beside;
 mod cpu;
 mod echo;
 mod expiry;
@@ -91,9 +93,10 @@ fn main() {
         "accept" => accept::run(&options),
         "growth" => growth::run(&options),
         "expiry" => expiry::run(&options),
+        "beside" => beside::run(&options),
         "echo" => echo::serve(&options),
         _ => println!(
-            "modes: cpu, memory, idle, accept, growth, expiry; the head of benches/load/main.rs says what they take"
+            "modes: cpu, memory, idle, accept, growth, expiry, beside; the head of benches/load/main.rs says what they take"
         ),
     }
 }

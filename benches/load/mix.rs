@@ -199,7 +199,7 @@ impl Keys {
         Keys { count, zipf: zipf.then(|| Zipf::new(count, 0.99)) }
     }
 
-    fn pick(&self, random: &mut Random) -> [u8; 16] {
+    pub fn pick(&self, random: &mut Random) -> [u8; 16] {
         name_of(self.index(random))
     }
 

@@ -6,6 +6,7 @@
 
 pub mod eviction;
 pub mod outbox;
+pub mod queue;
 pub mod registry;
 
 use crate::acl::user::User;
@@ -13,6 +14,7 @@ use crate::base::time::Moment;
 use crate::resp::reply::Proto;
 use outbox::Mailbox;
 use parking_lot::{Mutex, RwLock};
+use queue::Multi;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -316,17 +318,6 @@ pub enum ReplyMode {
     SkipNext,
     /// No reply to this command.
     Skip,
-}
-
-/// A queue of MULTI.
-#[derive(Debug, Default)]
-pub struct Multi {
-    /// Index of each command, with its arguments.
-    pub queue: Vec<(u16, Vec<Vec<u8>>)>,
-    /// An error while queueing: EXEC answers EXECABORT.
-    pub aborted: bool,
-    /// Bytes of the arguments queued.
-    pub bytes: usize,
 }
 
 /// What only the client's own task touches.

@@ -182,8 +182,8 @@ const FUNCTION: Command = Command::container(
 pub(super) struct Loading<'a>(pub(super) &'a Node);
 
 impl Caller for Loading<'_> {
-    fn call(&mut self, _: &[&[u8]], _: bool, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"-ERR Commands cannot be called while a library is loaded\r\n");
+    fn call(&mut self, _: &[&[u8]], _: bool) -> Option<&[u8]> {
+        Some(b"-ERR Commands cannot be called while a library is loaded\r\n")
     }
     fn acl_check(&mut self, _: &[&[u8]]) -> Option<bool> {
         None

@@ -26,6 +26,7 @@ pub mod lcs;
 pub mod list;
 pub mod memory;
 pub mod migrate;
+mod names;
 pub mod observe;
 pub mod pubsub;
 mod reload;
@@ -48,6 +49,7 @@ use crate::script::Host;
 use crate::spec::CommandSpec;
 use ctx::{Ctx, Outcome};
 use error::Error;
+use names::Names;
 use std::collections::HashMap;
 
 /// A handler.
@@ -207,6 +209,8 @@ pub struct Known {
 pub struct CommandTable {
     known: Vec<Known>,
     top: HashMap<Box<[u8]>, u16, ahash::RandomState>,
+    /// Those of `top` that fit.
+    short: Names,
     sub: HashMap<(u16, Box<[u8]>), u16, ahash::RandomState>,
 }
 
@@ -219,7 +223,8 @@ impl CommandTable {
     /// # Errors
     /// The old name is unknown or the new one is taken: the text for the configuration error.
     pub fn new(renames: &[(Vec<u8>, Vec<u8>)]) -> Result<CommandTable, &'static str> {
-        let mut table = CommandTable { known: Vec::new(), top: HashMap::default(), sub: HashMap::default() };
+        let short = Names::new(std::iter::empty());
+        let mut table = CommandTable { known: Vec::new(), top: HashMap::default(), short, sub: HashMap::default() };
         for command in FAMILIES.iter().copied().flatten() {
             let parent = table.add(command, command.spec.name.to_ascii_lowercase(), None);
             table.top.insert(command.spec.name.to_ascii_lowercase().into_bytes().into(), parent);
@@ -240,6 +245,7 @@ impl CommandTable {
                 return Err("Target command name already exists");
             }
         }
+        table.short = Names::new(table.top.iter().map(|(name, index)| (&**name, *index)));
         Ok(table)
     }
 
@@ -252,12 +258,15 @@ impl CommandTable {
     /// The command or container of this name, in any case.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<&Known> {
-        let mut lower = [0u8; NAME_MAX];
-        let lower = lower.get_mut(..name.len())?;
-        for (to, from) in lower.iter_mut().zip(name) {
-            *to = from.to_ascii_lowercase();
+        let index = if names::fits(name) { self.short.find(name) } else { self.find_long(name) };
+        index.map(|index| &self.known[index as usize])
+    }
+    #[cold]
+    fn find_long(&self, name: &[u8]) -> Option<u16> {
+        if name.len() > NAME_MAX {
+            return None;
         }
-        self.top.get(&*lower).map(|i| &self.known[*i as usize])
+        self.top.get(&*name.to_ascii_lowercase()).copied()
     }
     /// A subcommand of a container.
     pub fn find_sub(&self, container: &Known, word: &[u8]) -> Option<&Known> {

@@ -21,8 +21,8 @@ pub struct Row {
     pub protected: bool,
     /// CONFIG SET refuses it while data is being loaded.
     pub deny_while_loading: bool,
-    /// Its first name is ours and Redis knows it by its alias: patterns and CONFIG REWRITE use that, so that tools and
-    /// files go on working with Redis.
+    /// Its first name is ours. Redis knows it by its alias, if at all: patterns and CONFIG REWRITE use that and nothing
+    /// else, so that tools and files go on working with Redis.
     pub ours: bool,
     /// Takes several words.
     pub many: bool,
@@ -221,9 +221,14 @@ impl Row {
         Row { deny_while_loading: true, ..self }
     }
 
-    /// A name of ours for something that Redis calls by the alias.
+    /// A name of ours for something that Redis calls by the alias, or does not have.
     pub const fn ours(self) -> Row {
         Row { ours: true, ..self }
+    }
+
+    /// Whether Redis knows it by any name.
+    pub const fn is_known_to_redis(&self) -> bool {
+        !self.ours || self.alias.is_some()
     }
 
     /// The name that Redis knows.

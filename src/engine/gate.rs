@@ -1,14 +1,14 @@
 //! The ordered list of small checks before a command runs, each with the error it gives.
 
 use super::{Engine, multi};
-use crate::client::{Marks, Multi, Session};
+use crate::client::queue::Multi;
+use crate::client::{Marks, Session};
 use crate::command::args::Argv;
 use crate::command::error::Error;
 use crate::command::script::busy;
 use crate::command::{EngineOp, Known, Run};
 use crate::resp::reply::Proto;
 use crate::spec::Flags;
-use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// What the gate says.
@@ -87,10 +87,7 @@ impl Engine {
 
     /// Whether a queued command has any of these flags.
     fn any_queued(&self, multi: &Multi, flags: Flags) -> bool {
-        multi.queue.iter().any(|(index, argv)| {
-            let slices: SmallVec<[&[u8]; 8]> = argv.iter().map(Vec::as_slice).collect();
-            self.flags_of(self.commands.get(*index), &slices).any(flags)
-        })
+        multi.iter().any(|(index, argv)| self.flags_of(self.commands.get(index), &argv).any(flags))
     }
 
     /// DEBUG and MODULE are off unless the configuration opens them.

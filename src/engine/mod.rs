@@ -198,7 +198,7 @@ impl Engine {
         }
         let flow = match op {
             EngineOp::Multi => self.begin_multi(session, reply),
-            EngineOp::Exec => return self.exec_multi(session, argv, reply),
+            EngineOp::Exec => return self.exec_multi(session, known, argv, reply),
             EngineOp::Discard => self.discard_multi(session, reply),
             EngineOp::Watch => self.watch(session, known, argv, reply),
             EngineOp::Unwatch => self.unwatch(session, reply),

@@ -10,15 +10,18 @@ use super::script::frozen::{Frozen, Then, Work};
 use super::script::{Hands, Step};
 use super::{Engine, Flow, LocalFlow};
 use crate::acl::user::DEFAULT;
-use crate::client::{Marks, Multi, ReplyMode, Session};
+use crate::base::hash::key_hash;
+use crate::client::queue::Multi;
+use crate::client::{Marks, ReplyMode, Session};
 use crate::command::args::Argv;
 use crate::command::ctx::{Origin, Outcome};
 use crate::command::error::Error;
 use crate::command::{EngineOp, Known, Run};
 use crate::keyspace::{Held, Txn};
 use crate::node::stage::Chore;
-use crate::resp::reply::{Proto, Reply};
+use crate::resp::reply::{Mark, Proto, Reply};
 use crate::script::Host;
+use crate::spec::Keys;
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -40,20 +43,39 @@ pub(super) fn leaves(known: &Known) -> bool {
 
 /// An EXEC under way.
 pub(super) struct Exec {
-    /// EXEC as the client spelled it.
-    name: Vec<u8>,
-    queue: Vec<(u16, Vec<Vec<u8>>)>,
+    /// The number of EXEC, and how the client spelled it.
+    command: u16,
+    name: SmallVec<[u8; 16]>,
+    queue: Box<Multi>,
     /// The command that runs, or runs next.
     at: usize,
-    replies: Reply,
+    /// The replies so far, while it is frozen: nothing must come between them.
+    replies: Vec<u8>,
     /// Its user may no longer run some of it.
     refused: bool,
 }
 
 impl Exec {
     /// The command that runs.
-    pub(super) fn current(&self) -> &[Vec<u8>] {
-        self.queue.get(self.at).map_or(&[], |(_, argv)| argv)
+    pub(super) fn current(&self) -> Vec<Vec<u8>> {
+        if self.at == self.queue.len() {
+            return Vec::new();
+        }
+        self.queue.get(self.at).1.iter().map(|arg| arg.to_vec()).collect()
+    }
+
+    /// Keeps the replies since the mark until it goes on.
+    fn freeze(mut self, reply: &mut Reply, mark: Mark) -> Box<Exec> {
+        self.replies = reply.since(mark);
+        reply.truncate(mark);
+        Box::new(self)
+    }
+
+    /// Puts them back; returns where they begin.
+    pub(super) fn thaw(&mut self, reply: &mut Reply) -> Mark {
+        let mark = reply.mark();
+        reply.raw(&std::mem::take(&mut self.replies));
+        mark
     }
 }
 
@@ -63,7 +85,7 @@ impl Engine {
             self.error(session, &Error::Text("ERR MULTI calls can not be nested"), reply);
             return Flow::Next;
         }
-        session.multi = Some(Box::default());
+        session.multi = Some(Multi::begin());
         session.client.multi.store(0, Relaxed);
         session.client.marks.set(Marks::MULTI, true);
         reply.ok();
@@ -73,11 +95,10 @@ impl Engine {
     /// Queues a command.
     pub(super) fn queue(&self, session: &mut Session, known: &Known, argv: Argv<'_>, reply: &mut Reply) {
         let Some(multi) = &mut session.multi else { return };
-        multi.bytes += argv.all().iter().map(|a| a.len() + std::mem::size_of::<Vec<u8>>()).sum::<usize>();
-        multi.queue.push((known.index, argv.all().iter().map(|a| a.to_vec()).collect()));
-        session.client.multi.store(multi.queue.len() as i64, Relaxed);
-        session.client.arg_bytes[1].store(multi.bytes as u64, Relaxed);
-        reply.simple("QUEUED");
+        multi.push(known.index, argv.all());
+        session.client.multi.store(multi.len() as i64, Relaxed);
+        session.client.arg_bytes[1].store(multi.bytes() as u64, Relaxed);
+        reply.queued();
     }
 
     pub(super) fn discard_multi(&self, session: &mut Session, reply: &mut Reply) -> LocalFlow<'_> {
@@ -92,7 +113,9 @@ impl Engine {
 
     /// Leaves MULTI and forgets what is watched.
     pub(super) fn leave_multi(&self, session: &mut Session) {
-        session.multi = None;
+        if let Some(multi) = session.multi.take() {
+            multi.end();
+        }
         session.client.multi.store(-1, Relaxed);
         session.client.arg_bytes[1].store(0, Relaxed);
         session.client.marks.set(Marks::MULTI | Marks::DIRTY, false);
@@ -126,7 +149,7 @@ impl Engine {
             if session.watched.contains(&at) {
                 continue;
             }
-            let hash = crate::base::hash::key_hash(key);
+            let hash = key_hash(key);
             let locked = Txn::of_key(&self.node.keyspace, session.db, now_ms, hash);
             let Ok(mut txn) = locked else { return self.postpone(session) };
             if let Some(error) = self.revoked(session, known, argv.all()) {
@@ -174,7 +197,13 @@ impl Engine {
     }
 
     /// EXEC. It is shown to monitors after what it runs.
-    pub(super) fn exec_multi(&self, session: &mut Session, argv: Argv<'_>, reply: &mut Reply) -> LocalFlow<'_> {
+    pub(super) fn exec_multi(
+        &self,
+        session: &mut Session,
+        known: &Known,
+        argv: Argv<'_>,
+        reply: &mut Reply,
+    ) -> LocalFlow<'_> {
         let name = argv.at(0);
         let aborted = match &session.multi {
             None => Some("ERR EXEC without MULTI"),
@@ -186,14 +215,14 @@ impl Engine {
                 self.leave_multi(session);
             }
             self.error(session, &Error::Text(text), reply);
-            return self.end_exec(session, name, true);
+            return self.end_exec(session, known.index, name, true);
         }
-        let Some(multi) = session.multi.take() else { return Flow::Next };
+        let Some(queue) = session.multi.take() else { return Flow::Next };
         let now_ms = self.node.clock.now_ms();
-        let (mut txn, token) = match self.lock_multi(session, &multi, now_ms) {
+        let (mut txn, token) = match self.lock_multi(session, &queue, now_ms) {
             Ok(held) => held,
             Err(Held) => {
-                session.multi = Some(multi);
+                session.multi = Some(queue);
                 return self.postpone(session);
             }
         };
@@ -203,68 +232,67 @@ impl Engine {
             drop(token);
             self.leave_multi(session);
             reply.null_array();
-            return self.end_exec(session, name, false);
+            return self.end_exec(session, known.index, name, false);
         }
         txn.select(session.db);
-        let mut replies = Reply::new(reply.proto());
-        replies.array(multi.queue.len());
-        let exec = Box::new(Exec { name: name.to_vec(), queue: multi.queue, at: 0, replies, refused: false });
-        self.go_on_exec(exec, txn, token, Unit::of(&session.client), session, reply)
+        let mark = reply.mark();
+        reply.array(queue.len());
+        let name = SmallVec::from_slice(name);
+        let exec = Exec { command: known.index, name, queue, at: 0, replies: Vec::new(), refused: false };
+        self.go_on_exec(exec, txn, token, Unit::of(&session.client), session, reply, mark)
     }
 
-    /// Runs what is left of a queue, up to its end or something that takes long.
+    /// Runs what is left of a queue, up to its end or something that takes long. The replies begin at the mark.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn go_on_exec<'e>(
         &'e self,
-        mut exec: Box<Exec>,
+        mut exec: Exec,
         mut txn: Txn<'e>,
         mut token: Option<MutexGuard<'e, Host>>,
         mut unit: Unit,
         session: &mut Session,
         reply: &mut Reply,
+        mark: Mark,
     ) -> LocalFlow<'e> {
         while exec.at < exec.queue.len() {
-            if self.refuse_queued(&mut exec, session) {
+            let (index, argv) = exec.queue.get(exec.at);
+            let known = self.commands.get(index);
+            if let Some(error) = self.judge_queued(session, known, &argv) {
+                self.error(session, &error, reply);
+                exec.refused = true;
+                exec.at += 1;
                 continue;
             }
-            match self.exec_one(&mut exec, &mut txn, token.as_deref_mut(), session, &mut unit) {
-                Step::Ended(failed) => self.end_queued(&mut exec, session, Reply::default(), failed),
+            match self.exec_one(known, &argv, &mut txn, token.as_deref_mut(), session, reply, &mut unit) {
+                Step::Ended(failed) => self.account(session, known, &argv, failed),
                 Step::Late(work) => match token {
-                    Some(host) => return Flow::Frozen(Frozen::new(self, txn, host, unit, work, Then::Exec(exec))),
+                    Some(host) => {
+                        drop(argv);
+                        let then = Then::Exec(exec.freeze(reply, mark));
+                        return Flow::Frozen(Frozen::new(self, txn, host, unit, work, then));
+                    }
                     None => break,
                 },
             }
+            exec.at += 1;
         }
-        reply.append(&mut exec.replies);
         self.end_unit(txn, token, unit);
         self.leave_multi(session);
-        self.end_exec(session, &exec.name, exec.refused)
+        exec.queue.end();
+        self.end_exec(session, exec.command, &exec.name, exec.refused)
     }
 
-    /// Steps over a queued command that the session's user may no longer run.
-    fn refuse_queued(&self, exec: &mut Exec, session: &mut Session) -> bool {
-        let (index, argv) = &exec.queue[exec.at];
-        let slices: SmallVec<[&[u8]; 8]> = argv.iter().map(Vec::as_slice).collect();
-        let Some(error) = self.judge_queued(session, self.commands.get(*index), &slices) else { return false };
-        self.error(session, &error, &mut exec.replies);
-        exec.at += 1;
-        exec.refused = true;
-        true
-    }
-
-    /// Counts a queued command that has run, and adds the rest of its reply.
-    pub(super) fn end_queued(&self, exec: &mut Exec, session: &mut Session, mut last: Reply, failed: bool) {
-        exec.replies.append(&mut last);
-        let (index, argv) = &exec.queue[exec.at];
-        let slices: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
-        self.account(session, self.commands.get(*index), &slices, failed);
+    /// Counts a queued command that was frozen and has run.
+    pub(super) fn end_queued(&self, exec: &mut Exec, session: &mut Session, failed: bool) {
+        let (index, argv) = exec.queue.get(exec.at);
+        self.account(session, self.commands.get(index), &argv, failed);
         exec.at += 1;
     }
 
-    fn end_exec(&self, session: &mut Session, name: &[u8], failed: bool) -> LocalFlow<'_> {
-        if let Some(known) = self.commands.find(name) {
-            self.feed_monitors(session, known, &[name]);
-            self.account(session, known, &[name], failed);
-        }
+    fn end_exec(&self, session: &mut Session, command: u16, name: &[u8], failed: bool) -> LocalFlow<'_> {
+        let known = self.commands.get(command);
+        self.feed_monitors(session, known, &[name]);
+        self.account(session, known, &[name], failed);
         Flow::Next
     }
 
@@ -272,44 +300,49 @@ impl Engine {
     fn lock_multi<'k>(
         &'k self,
         session: &Session,
-        multi: &Multi,
+        queue: &Multi,
         now_ms: u64,
     ) -> Result<(Txn<'k>, Option<MutexGuard<'k, Host>>), Held> {
         let keyspace = &self.node.keyspace;
-        let knowns: SmallVec<[&Known; 8]> = multi.queue.iter().map(|(i, _)| self.commands.get(*i)).collect();
-        let is_wide = knowns.iter().any(|k| k.command.spec.keys.is_wide());
+        let mut knowns = queue.numbers().map(|index| self.commands.get(index));
+        let is_wide = queue.numbers().any(|index| self.commands.get(index).command.spec.keys.is_wide());
         let mut token = None;
-        if is_wide || knowns.iter().any(|k| k.command.wants_token()) {
+        if is_wide || knowns.any(|known| known.command.wants_token()) {
             token = Some(self.node.wait_token()?);
         }
         if is_wide {
             return Ok((Txn::all(keyspace, session.db, now_ms), token));
         }
-        let mut keys: Vec<&[u8]> = session.watched.iter().map(|(_, k)| &**k).collect();
-        for ((_, argv), known) in multi.queue.iter().zip(knowns) {
-            let slices: SmallVec<[&[u8]; 8]> = argv.iter().map(Vec::as_slice).collect();
-            for (index, _) in known.command.spec.keys.find(&slices).unwrap_or_default() {
-                keys.push(&argv[index]);
+        let shard_of = |key: &[u8]| keyspace.shard_of(key_hash(key)) as u32;
+        let mut shards: SmallVec<[u32; 8]> = session.watched.iter().map(|(_, key)| shard_of(key)).collect();
+        for (index, argv) in queue.iter() {
+            match self.commands.get(index).command.spec.keys {
+                Keys::None => {}
+                Keys::One(at, _) => shards.extend(argv.get(at as usize).map(|key| shard_of(key))),
+                keys => {
+                    let found = keys.find(&argv).unwrap_or_default();
+                    shards.extend(found.into_iter().map(|(at, _)| shard_of(argv[at])));
+                }
             }
         }
-        let shards = Txn::shards_of(keyspace, keys.into_iter());
+        shards.sort_unstable();
+        shards.dedup();
         Ok((Txn::of_shards(keyspace, session.db, now_ms, &shards)?, token))
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn exec_one<'e>(
         &'e self,
-        exec: &mut Exec,
+        known: &'e Known,
+        argv: &[&[u8]],
         txn: &mut Txn<'e>,
         host: Option<&mut Host>,
         session: &mut Session,
+        replies: &mut Reply,
         unit: &mut Unit,
     ) -> Step {
-        let Exec { queue, at, replies, .. } = exec;
-        let (index, argv) = &queue[*at];
-        let known = self.commands.get(*index);
-        let slices: SmallVec<[&[u8]; 8]> = argv.iter().map(Vec::as_slice).collect();
-        let argv = Argv::new(&slices);
-        self.feed_monitors(session, known, &slices);
+        self.feed_monitors(session, known, argv);
+        let argv = Argv::new(argv);
         txn.select(session.db);
         match (known.command.run, host) {
             (Run::Engine(EngineOp::Unwatch), _) => {

@@ -51,6 +51,12 @@ impl Engine {
         }
     }
 
+    /// Where the last command of a session has its first key: the next ones most likely have it there, too.
+    pub fn first_key_at(&self, session: &Session) -> usize {
+        let (_, len, index) = session.last_name;
+        if len == 0 { 1 } else { self.commands.get(index).command.spec.keys.first_at() }
+    }
+
     /// The collections that the last command of a session works on, if it does: the next ones most likely do, too.
     pub fn collections_of(&self, session: &Session) -> Option<Group> {
         let (_, len, index) = session.last_name;

@@ -11,7 +11,7 @@ use crate::keyspace::{Held, Keyspace};
 use crate::script::Host;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
 /// What runs: SCRIPT KILL ends the one, FUNCTION KILL the other. A MIGRATE passes for a script that is never late, so
 /// that neither has an effect on it.
@@ -76,6 +76,8 @@ pub enum Chore {
 pub struct Stage {
     /// 0: no script is past its time; else 1 + [`Kind`].
     busy: AtomicU8,
+    /// There are chores; written under the lock.
+    has_chores: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -148,12 +150,19 @@ impl Stage {
             return Some(chore);
         }
         inner.chores.push(chore);
+        self.has_chores.store(true, Relaxed);
         None
     }
 
     /// The chores left, to be done now.
     pub fn chores(&self) -> Vec<Chore> {
-        std::mem::take(&mut self.inner.lock().chores)
+        // Whoever ended the script has had the lock since the last chore was left, so it sees the mark.
+        if !self.has_chores.load(Relaxed) {
+            return Vec::new();
+        }
+        let mut inner = self.inner.lock();
+        self.has_chores.store(false, Relaxed);
+        std::mem::take(&mut inner.chores)
     }
 
     /// What is past its time, if anything.

@@ -369,6 +369,14 @@ impl Reply {
         (self.shared_bytes == 0).then(|| &self.own[self.sent..])
     }
 
+    /// All that waits as one slice; shared parts are copied for it.
+    pub fn one_piece(&mut self) -> &[u8] {
+        if self.shared_bytes > 0 {
+            self.own = self.take();
+        }
+        &self.own[self.sent..]
+    }
+
     /// Puts the parts that wait, in order, into `slices`; returns how many it filled.
     pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut filled = 0;
@@ -418,7 +426,7 @@ impl Reply {
         }
     }
 
-    /// Everything that waits, in one piece; the reply is left empty. For tests, scripts and small replies.
+    /// Everything that waits, in one piece; the reply is left empty. For tests and small replies.
     pub fn take(&mut self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.len());
         for part in self.parts() {

@@ -1,36 +1,29 @@
 //! The desk between a virtual machine and its driver: what one side lays down before it switches to the other.
 
-use std::cell::{Cell, RefCell};
+use std::any::Any;
+use std::cell::{Cell, OnceCell, RefCell};
 
-use smallvec::SmallVec;
-
-use super::error::{Fatal, ReplyErrors};
+use super::error::{Fatal, Raised, ReplyErrors};
 use super::library::Registered;
+use super::seat::{Door, Switch};
+use super::{Caller, Tick};
 
-/// One argument of a nested command; small ones without an allocation.
-pub(super) type Word = SmallVec<[u8; 40]>;
+/// Nested commands between looks at the clock.
+const TICK_CALLS: u32 = 64;
 
 /// Why the machine switched to its driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
     /// Waiting for a job; the outcome of the last one is on the desk.
     Idle,
-    /// Run the command in [`Desk::words`], reply into [`Desk::reply`].
-    Call,
-    /// Check the command in [`Desk::words`], answer in [`Desk::allowed`].
-    AclCheck,
-    /// Write [`Desk::line`] to the log at [`Desk::number`].
-    Log,
-    /// Send effects to [`Desk::number`].
-    SetRepl,
-    /// Time may have passed.
-    Tick,
+    /// The script has used up its time for now.
+    Later,
 }
 
 /// What the driver answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tell {
-    /// The answer is on the desk, or there is a job on it.
+    /// Go on, or there is a job on the desk.
     Go,
     /// Raise the error nobody can catch.
     Kill,
@@ -45,8 +38,8 @@ pub(super) enum Job {
     Compile { slot: u32, body: Vec<u8> },
     /// Forget the script in a slot.
     Forget { slot: u32 },
-    /// Run a script or function with the KEYS and ARGV in [`Desk::words`] (the first `keys` of them).
-    Run { slot: u32, keys: usize },
+    /// Run a script or function with the KEYS and ARGV that are lent.
+    Run { slot: u32 },
     /// Run the body of a library; functions it registers take slots from `first_slot` on.
     Load { first_slot: u32, body: Vec<u8> },
 }
@@ -54,7 +47,7 @@ pub(super) enum Job {
 /// How a job ended.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// As asked; the reply of a run is in [`Desk::reply`].
+    /// As asked; the reply of a run is written.
     Done,
     /// The body does not compile; the text is Lua's.
     BadSyntax(Vec<u8>),
@@ -73,31 +66,30 @@ pub(super) enum Phase {
     Load,
 }
 
+/// What a panic carries.
+pub(super) type Panic = Box<dyn Any + Send>;
+
 /// The desk. Both sides run on one thread, in turns.
 #[derive(Debug)]
 pub(super) struct Desk {
+    /// What the driver lends while the machine runs.
+    pub door: Door,
+    /// The way to the driver; there from the machine's first breath.
+    pub switch: OnceCell<Switch>,
     /// The next job.
     pub job: RefCell<Option<Job>>,
     /// The outcome of the last job.
     pub outcome: RefCell<Option<Outcome>>,
-    /// Arguments of a nested command, or KEYS and ARGV of a job.
-    pub words: RefCell<Vec<Word>>,
-    /// The reply of a nested command, or of the whole job.
-    pub reply: RefCell<Vec<u8>>,
     /// The errors inside the reply of the job.
     pub errors: RefCell<ReplyErrors>,
-    /// The line for the log.
-    pub line: RefCell<Vec<u8>>,
-    /// The level of a log line, the targets of `set_repl`.
-    pub number: Cell<u8>,
-    /// The answer to an ACL check.
-    pub allowed: Cell<Option<bool>>,
-    /// The driver's clock at the last tick, in microseconds.
+    /// What a nested command panicked with: it ends the job, and then the machine.
+    pub panic: RefCell<Option<Panic>>,
+    /// Nested commands so far.
+    pub calls: Cell<u32>,
+    /// The clock at the last tick, in microseconds.
     pub tick_us: Cell<u64>,
     /// The protocol the script asked nested replies in.
     pub script_resp3: Cell<bool>,
-    /// The protocol of the client that waits for the reply.
-    pub client_resp3: Cell<bool>,
     /// Set once the script is to die; natives that catch errors look here.
     pub killed: Cell<bool>,
     /// Where the kill found it.
@@ -120,21 +112,29 @@ pub(super) struct Desk {
     pub seed: u64,
 }
 
+/// The script is to die.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dying;
+
+impl From<Dying> for mlua::Error {
+    fn from(_: Dying) -> mlua::Error {
+        Raised::Kill.into()
+    }
+}
+
 impl Desk {
     /// An empty desk.
     pub fn new(functions: bool, memory_limit: usize, version: [u8; 3], seed: u64) -> Self {
         Desk {
+            door: Door::default(),
+            switch: OnceCell::new(),
             job: RefCell::default(),
             outcome: RefCell::default(),
-            words: RefCell::default(),
-            reply: RefCell::default(),
             errors: RefCell::default(),
-            line: RefCell::default(),
-            number: Cell::new(0),
-            allowed: Cell::new(None),
+            panic: RefCell::default(),
+            calls: Cell::new(0),
             tick_us: Cell::new(0),
             script_resp3: Cell::new(false),
-            client_resp3: Cell::new(false),
             killed: Cell::new(false),
             killed_at: RefCell::default(),
             phase: Cell::new(Phase::Run),
@@ -146,5 +146,48 @@ impl Desk {
             version,
             seed,
         }
+    }
+
+    /// Asks the caller something.
+    pub fn ask<R>(&self, question: impl FnOnce(&mut dyn Caller) -> R) -> Result<R, Dying> {
+        self.door.visit(|visit| question(visit.caller)).ok_or_else(|| self.die())
+    }
+
+    /// Counts a nested command; every so many look at the clock.
+    pub fn count_call(&self) -> Result<(), Dying> {
+        let calls = self.calls.get().wrapping_add(1);
+        self.calls.set(calls);
+        if calls.is_multiple_of(TICK_CALLS) { self.tick() } else { Ok(()) }
+    }
+
+    /// Looks at the clock: the script goes on, now or later, or dies.
+    pub fn tick(&self) -> Result<(), Dying> {
+        if self.killed.get() {
+            return Err(Dying);
+        }
+        let tick = self.door.visit(|visit| {
+            self.tick_us.set(visit.caller.monotonic_us());
+            visit.caller.tick()
+        });
+        match tick {
+            // Compiling has no caller, and nobody waits for it.
+            None | Some(Tick::Continue) => Ok(()),
+            Some(Tick::Kill) => Err(self.die()),
+            Some(Tick::Yield) => self.pause(),
+        }
+    }
+
+    /// Goes on when the driver says so.
+    pub fn pause(&self) -> Result<(), Dying> {
+        match self.switch.get().map(|switch| switch.ask(Ask::Later)) {
+            Some(Tell::Go) => Ok(()),
+            _ => Err(self.die()),
+        }
+    }
+
+    /// From now on whatever the script does ends it.
+    pub fn die(&self) -> Dying {
+        self.killed.set(true);
+        Dying
     }
 }

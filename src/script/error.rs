@@ -11,6 +11,9 @@ use std::fmt;
 use mlua::{Error, Lua, Table, Value};
 use smallvec::SmallVec;
 
+use super::stack::Stack;
+use crate::resp::reply::Reply;
+
 /// What a native throws.
 pub(super) enum Raised {
     /// A string, complete with its position.
@@ -136,6 +139,19 @@ pub(super) fn error_table(lua: &Lua, err: &[u8], counted: bool) -> mlua::Result<
         table.raw_set("ignore_error_stats_update", true)?;
     }
     Ok(table)
+}
+
+/// Pushes the same.
+pub(super) fn push_error_table(stack: Stack, err: &[u8], counted: bool) {
+    stack.push_table(0, 1 + usize::from(counted));
+    stack.push_text(b"err");
+    stack.push_text(err);
+    stack.set_pair();
+    if counted {
+        stack.push_text(b"ignore_error_stats_update");
+        stack.push_boolean(true);
+        stack.set_pair();
+    }
 }
 
 /// The bytes up to the first NUL: what is left of a Lua string where Redis treats it as a C string.
@@ -277,13 +293,10 @@ pub(super) fn plain_line(text: &[u8]) -> Vec<u8> {
     text[..end].iter().map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }).collect()
 }
 
-/// Appends `-text\r\n`, one line whatever the script put in, and notes it.
-pub(super) fn push_error(out: &mut Vec<u8>, errors: &mut ReplyErrors, text: &[u8], counted: bool) {
-    let line = plain_line(text);
-    out.push(b'-');
-    out.extend_from_slice(&line);
-    out.extend_from_slice(b"\r\n");
-    errors.push(ReplyError { text: line, counted });
+/// Appends an error, one line whatever the script put in, and notes it.
+pub(super) fn push_error(out: &mut Reply, errors: &mut ReplyErrors, text: &[u8], counted: bool) {
+    out.error(text);
+    errors.push(ReplyError { text: plain_line(text), counted });
 }
 
 impl Fatal {

@@ -15,34 +15,43 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use smallvec::SmallVec;
 
 use super::cache::{Cache, Sha};
-use super::desk::{Ask, Desk, Job, Outcome, Tell, Word};
+use super::desk::{Ask, Desk, Job, Outcome, Tell};
 use super::error::{ReplyErrors, plain_line, push_error};
 use super::flags::{Flags, eval_shebang, library_shebang};
 use super::library::{Libraries, Library, RestorePolicy};
-use super::seat::Seat;
+use super::seat::{Seat, Visit};
 use super::{Caller, Limits, LogLevel, Tick, lua};
+use crate::resp::reply::Reply;
 
-/// Nested commands between looks at the clock.
-const TICK_CALLS: u32 = 64;
+/// What a script is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// A script of EVAL, by its SHA1.
+    Sha(Sha),
+    /// A function, by its name.
+    Function(Vec<u8>),
+}
+
+impl Name {
+    /// The SHA1 in digits, or the name of the function.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Name::Sha(digits) => digits,
+            Name::Function(name) => name,
+        }
+    }
+}
 
 /// A script or function ready to run. Good until the host loads, evicts or flushes.
 #[derive(Clone, Debug)]
 pub struct Script {
     slot: u32,
-    kind: Kind,
     /// What it declares.
     pub flags: Flags,
-    /// Its SHA1, or the name of the function.
-    pub name: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Eval,
-    Function,
+    /// What it is called.
+    pub name: Name,
 }
 
 /// What a script is called with.
@@ -52,22 +61,20 @@ pub struct Call<'a> {
     pub keys: &'a [&'a [u8]],
     /// `ARGV`.
     pub argv: &'a [&'a [u8]],
-    /// Whether the client speaks RESP3.
-    pub resp3: bool,
 }
 
 /// How far a script got.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Progress {
     /// It ended; its reply has been appended to `out`.
-    Done(Reply),
+    Done(Ended),
     /// It used up its time for now; call [`Host::resume`].
     Yielded,
 }
 
 /// What the reply of an ended script means to statistics.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Reply {
+pub struct Ended {
     /// The errors inside the reply; any means the command failed.
     pub errors: ReplyErrors,
     /// The script was killed.
@@ -119,18 +126,6 @@ impl Board {
     }
 }
 
-/// The script or function under way.
-#[derive(Debug)]
-struct Active {
-    kind: Kind,
-    name: Vec<u8>,
-    /// What to tell the machine when it goes on.
-    pending: Tell,
-    calls: u32,
-    /// The reply to its last command is still to come.
-    awaits_reply: bool,
-}
-
 /// Everything about scripts of one server.
 pub struct Host {
     limits: Limits,
@@ -142,7 +137,8 @@ pub struct Host {
     functions: Option<Seat>,
     /// The first slot no function has taken.
     next_slot: u32,
-    active: Option<Active>,
+    /// The script or function under way.
+    active: Option<Name>,
     board: Arc<Board>,
 }
 
@@ -166,6 +162,11 @@ impl Host {
     /// What others may know.
     pub fn board(&self) -> Arc<Board> {
         Arc::clone(&self.board)
+    }
+
+    /// What the script under way is called.
+    pub fn active(&self) -> Option<&Name> {
+        self.active.as_ref()
     }
 
     /// Whether a script is under way.
@@ -224,7 +225,7 @@ impl Host {
 
     fn script(&self, slot: u32) -> Script {
         let script = self.cache.get(slot);
-        Script { slot, kind: Kind::Eval, flags: script.flags, name: script.sha.to_vec() }
+        Script { slot, flags: script.flags, name: Name::Sha(script.sha) }
     }
 
     fn add_script(&mut self, body: &[u8], by_eval: bool) -> Result<u32, Vec<u8>> {
@@ -275,7 +276,7 @@ impl Host {
     /// The function of this name (FCALL).
     pub fn function(&self, name: &[u8]) -> Option<Script> {
         let function = self.libraries.function(name).filter(|_| self.functions.is_some())?;
-        Some(Script { slot: function.slot, kind: Kind::Function, flags: function.flags, name: function.name.clone() })
+        Some(Script { slot: function.slot, flags: function.flags, name: Name::Function(function.name.clone()) })
     }
 
     /// Loads a library and returns its name (FUNCTION LOAD). `Err` is the text of the reply.
@@ -440,59 +441,50 @@ impl Host {
     // Running.
 
     /// Starts a script. Its reply is appended to `out` once it is done. A script still under way from before is ended.
-    pub fn start(&mut self, script: &Script, call: Call<'_>, caller: &mut dyn Caller, out: &mut Vec<u8>) -> Progress {
+    pub fn start(&mut self, script: Script, call: Call<'_>, caller: &mut dyn Caller, out: &mut Reply) -> Progress {
         self.abort();
-        let Some(seat) = self.seat(script.kind) else {
+        let Some(seat) = self.seat(&script.name) else {
             return lost(out);
         };
-        let desk = seat.desk();
-        {
-            let mut words = desk.words.borrow_mut();
-            words.clear();
-            words.extend(call.keys.iter().chain(call.argv).map(|word| Word::from_slice(word)));
-        }
-        desk.client_resp3.set(call.resp3);
-        *desk.job.borrow_mut() = Some(Job::Run { slot: script.slot, keys: call.keys.len() });
-        self.active = Some(Active {
-            kind: script.kind,
-            name: script.name.clone(),
-            pending: Tell::Go,
-            calls: 0,
-            awaits_reply: false,
-        });
-        self.resume(caller, out)
+        *seat.desk().job.borrow_mut() = Some(Job::Run { slot: script.slot });
+        self.active = Some(script.name);
+        self.go_on(Visit { caller, keys: call.keys, argv: call.argv, out })
     }
 
     /// Lets a script that yielded go on.
-    pub fn resume(&mut self, caller: &mut dyn Caller, out: &mut Vec<u8>) -> Progress {
-        let Some(mut active) = self.active.take() else { return lost(out) };
-        let Some(seat) = self.seat(active.kind) else { return lost(out) };
-        if !drive(seat, &mut active, caller) {
+    pub fn resume(&mut self, caller: &mut dyn Caller, out: &mut Reply) -> Progress {
+        self.go_on(Visit { caller, keys: &[], argv: &[], out })
+    }
+
+    fn go_on(&mut self, mut visit: Visit<'_>) -> Progress {
+        let Some(active) = self.active.take() else { return lost(visit.out) };
+        let Some(seat) = self.seat(&active) else { return lost(visit.out) };
+        if seat.resume(Tell::Go, Some(&mut visit)) == Ask::Later {
             self.active = Some(active);
             return Progress::Yielded;
         }
-        let reply = finish(seat.desk(), &active, out);
+        let ended = finish(seat.desk(), &active, visit.out);
         let used = seat.desk().memory_used.get() as u64;
-        match active.kind {
-            Kind::Eval => self.board.vm_eval_bytes.store(used, Ordering::Relaxed),
-            Kind::Function => self.board.vm_functions_bytes.store(used, Ordering::Relaxed),
+        match active {
+            Name::Sha(_) => self.board.vm_eval_bytes.store(used, Ordering::Relaxed),
+            Name::Function(_) => self.board.vm_functions_bytes.store(used, Ordering::Relaxed),
         }
-        Progress::Done(reply)
+        Progress::Done(ended)
     }
 
     /// Ends a script under way without a reply: everything it asks is answered with a kill.
     pub fn abort(&mut self) {
         if let Some(active) = self.active.take()
-            && let Some(seat) = self.seat(active.kind)
+            && let Some(seat) = self.seat(&active)
         {
             seat.abort();
         }
     }
 
-    fn seat(&mut self, kind: Kind) -> Option<&mut Seat> {
-        let seat = match kind {
-            Kind::Eval => self.eval.as_mut(),
-            Kind::Function => self.functions.as_mut(),
+    fn seat(&mut self, name: &Name) -> Option<&mut Seat> {
+        let seat = match name {
+            Name::Sha(_) => self.eval.as_mut(),
+            Name::Function(_) => self.functions.as_mut(),
         };
         seat.filter(|seat| seat.alive())
     }
@@ -524,128 +516,79 @@ fn err(text: Vec<u8>) -> Vec<u8> {
 }
 
 /// The reply when the machine died under its script.
-fn lost(out: &mut Vec<u8>) -> Progress {
-    let mut reply = Reply::default();
-    push_error(out, &mut reply.errors, b"ERR the script engine was restarted", false);
-    Progress::Done(reply)
+fn lost(out: &mut Reply) -> Progress {
+    let mut ended = Ended::default();
+    push_error(out, &mut ended.errors, b"ERR the script engine was restarted", false);
+    Progress::Done(ended)
 }
 
-/// Answers what the machine asks until it is done (true) or should come back later (false).
-fn drive(seat: &mut Seat, active: &mut Active, caller: &mut dyn Caller) -> bool {
-    if std::mem::take(&mut active.awaits_reply) {
-        caller.end_call(&mut seat.desk().reply.borrow_mut());
-    }
-    loop {
-        let ask = seat.resume(active.pending);
-        active.pending = Tell::Go;
-        let tick = match ask {
-            Ask::Idle => return true,
-            Ask::Tick => true,
-            ask => {
-                answer(seat.desk(), ask, caller);
-                active.calls = active.calls.wrapping_add(1);
-                if ask == Ask::Call && caller.awaits_reply() {
-                    active.awaits_reply = true;
-                    return false;
-                }
-                ask == Ask::Call && active.calls.is_multiple_of(TICK_CALLS)
-            }
-        };
-        if tick {
-            seat.desk().tick_us.set(caller.monotonic_us());
-            match caller.tick() {
-                Tick::Continue => {}
-                Tick::Yield => return false,
-                Tick::Kill => active.pending = Tell::Kill,
-            }
-        }
-    }
-}
-
-fn answer(desk: &Desk, ask: Ask, caller: &mut dyn Caller) {
-    match ask {
-        Ask::Call => {
-            let mut reply = desk.reply.borrow_mut();
-            reply.clear();
-            let words = desk.words.borrow();
-            let args: SmallVec<[&[u8]; 16]> = words.iter().map(|word| word.as_slice()).collect();
-            caller.call(&args, desk.script_resp3.get(), &mut reply);
-        }
-        Ask::AclCheck => {
-            let words = desk.words.borrow();
-            let args: SmallVec<[&[u8]; 16]> = words.iter().map(|word| word.as_slice()).collect();
-            desk.allowed.set(caller.acl_check(&args));
-        }
-        Ask::Log => {
-            let level = match desk.number.get() {
-                0 => LogLevel::Debug,
-                1 => LogLevel::Verbose,
-                2 => LogLevel::Notice,
-                _ => LogLevel::Warning,
-            };
-            caller.log(level, &desk.line.borrow());
-        }
-        Ask::SetRepl => caller.set_repl(desk.number.get()),
-        Ask::Idle | Ask::Tick => {}
-    }
-}
-
-/// Appends the reply of an ended job to `out`.
-fn finish(desk: &Desk, active: &Active, out: &mut Vec<u8>) -> Reply {
-    let mut reply = Reply::default();
-    let name = String::from_utf8_lossy(&active.name);
+/// Says how a job ended; the reply of one that ended well is in `out` already.
+fn finish(desk: &Desk, active: &Name, out: &mut Reply) -> Ended {
+    let mut ended = Ended::default();
+    let name = || String::from_utf8_lossy(active.as_bytes());
     match desk.outcome.take() {
-        Some(Outcome::Done) => {
-            out.extend_from_slice(&desk.reply.borrow());
-            reply.errors = desk.errors.take();
-        }
-        Some(Outcome::Failed(fatal)) => push_error(out, &mut reply.errors, &fatal.message(&name), fatal.counted),
+        Some(Outcome::Done) => ended.errors = desk.errors.take(),
+        Some(Outcome::Failed(fatal)) => push_error(out, &mut ended.errors, &fatal.message(&name()), fatal.counted),
         Some(Outcome::Killed(place)) => {
-            let by = match active.kind {
-                Kind::Eval => "SCRIPT",
-                Kind::Function => "FUNCTION",
+            let by = match active {
+                Name::Sha(_) => "SCRIPT",
+                Name::Function(_) => "FUNCTION",
             };
             let mut text = format!("ERR Script killed by user with {by} KILL.");
             if let Some((source, line)) = place {
-                text.push_str(&format!(" script: {name}, on {source}:{line}."));
+                text.push_str(&format!(" script: {}, on {source}:{line}.", name()));
             }
-            push_error(out, &mut reply.errors, text.as_bytes(), false);
-            reply.killed = true;
+            push_error(out, &mut ended.errors, text.as_bytes(), false);
+            ended.killed = true;
         }
-        Some(Outcome::BadSyntax(_)) | None => push_error(out, &mut reply.errors, b"ERR the script did not run", false),
+        Some(Outcome::BadSyntax(_)) | None => push_error(out, &mut ended.errors, b"ERR the script did not run", false),
     }
-    reply
+    ended
 }
 
 /// Runs a job that asks nothing.
 fn perform(seat: &mut Seat, job: Job) -> Outcome {
     *seat.desk().job.borrow_mut() = Some(job);
-    let mut tell = Tell::Go;
-    while seat.resume(tell) != Ask::Idle {
-        tell = Tell::Go;
-    }
+    while seat.resume(Tell::Go, None) != Ask::Idle {}
     seat.desk().outcome.take().unwrap_or(Outcome::Done)
 }
 
 /// Runs the body of a library, which may log and take `limit_us`, no more.
 fn load(seat: &mut Seat, job: Job, limit_us: u64, caller: &mut dyn Caller) -> Outcome {
     *seat.desk().job.borrow_mut() = Some(job);
-    let begun = caller.monotonic_us();
-    let mut tell = Tell::Go;
-    loop {
-        tell = match seat.resume(tell) {
-            Ask::Idle => return seat.desk().outcome.take().unwrap_or(Outcome::Done),
-            Ask::Tick => {
-                let now = caller.monotonic_us();
-                seat.desk().tick_us.set(now);
-                if now.saturating_sub(begun) > limit_us { Tell::Kill } else { Tell::Go }
-            }
-            Ask::Log => {
-                answer(seat.desk(), Ask::Log, caller);
-                Tell::Go
-            }
-            // Nothing else is within reach of a body; whatever asks dies.
-            Ask::Call | Ask::AclCheck | Ask::SetRepl => Tell::Kill,
-        };
+    let until_us = caller.monotonic_us().saturating_add(limit_us);
+    let (mut body, mut out) = (LibraryBody { caller, until_us }, Reply::default());
+    let mut visit = Visit { caller: &mut body, keys: &[], argv: &[], out: &mut out };
+    while seat.resume(Tell::Go, Some(&mut visit)) != Ask::Idle {}
+    seat.desk().outcome.take().unwrap_or(Outcome::Done)
+}
+
+/// What the body of a library may ask: to log, for as long as it has time.
+struct LibraryBody<'a> {
+    caller: &'a mut dyn Caller,
+    until_us: u64,
+}
+
+impl Caller for LibraryBody<'_> {
+    fn call(&mut self, _: &[&[u8]], _: bool) -> Option<&[u8]> {
+        Some(b"-ERR Commands cannot be called while a library is loaded\r\n")
+    }
+
+    fn acl_check(&mut self, _: &[&[u8]]) -> Option<bool> {
+        None
+    }
+
+    fn log(&mut self, level: LogLevel, text: &[u8]) {
+        self.caller.log(level, text);
+    }
+
+    fn set_repl(&mut self, _: u8) {}
+
+    fn tick(&mut self) -> Tick {
+        if self.caller.monotonic_us() > self.until_us { Tick::Kill } else { Tick::Continue }
+    }
+
+    fn monotonic_us(&mut self) -> u64 {
+        self.caller.monotonic_us()
     }
 }

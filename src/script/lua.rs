@@ -4,21 +4,26 @@
 //! driver from where they are, however deep inside Lua: the hook too, without a call into Lua, which at the limit of
 //! nesting would fail.
 //!
+//! A script is called on Lua's bare stack ([`Stack`]); everything else goes through mlua.
+//!
 //! # Memory
 //! Lua's allocator refuses to grow beyond [`Desk::memory_limit`] while Lua code runs; natives work with the limit off
 //! (see [`super::params::NoLimit`]). A job that leaves much garbage is followed by a full collection, so memory comes
-//! back at once; else one small step every [`STEP_EVERY`] jobs, as Redis does.
+//! back at once. Else the collector's own pace will do, but for compiling: every [`STEP_EVERY`] scripts a step of its.
 
 use std::cell::Cell;
+use std::panic::resume_unwind;
 use std::rc::Rc;
 
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 
-use super::desk::{Ask, Desk, Job, Outcome, Phase, Tell, Word};
+use super::calls::Ground;
+use super::desk::{Ask, Desk, Job, Outcome, Phase, Tell};
 use super::error::{Fatal, PRELUDE, Raised, fatal, plain_text, until_nul, unwrap};
 use super::params::{Natives, Pacer, set_limit};
 use super::redis_api::{self, Asking};
 use super::seat::{Seat, Switch};
+use super::stack::{Kept, Stack};
 use super::value::Writer;
 use super::{bitlib, cjson, cmsgpack, mathlib, strings, structs};
 
@@ -32,14 +37,17 @@ const TICK_MAX: u32 = 100_000;
 const TICK_SOON_US: u64 = 200;
 const TICK_LATE_US: u64 = 2_000;
 
-/// Jobs between steps of the collector.
+/// Scripts compiled between steps of the collector.
 const STEP_EVERY: u32 = 50;
 
-/// How much bigger those steps are after compiling.
-const COMPILED_STEPS: u32 = 8;
+/// How big those steps are.
+const STEP_KBYTES: i32 = 400;
 
 /// Garbage beyond this, and beyond as much as is live, is collected at once.
 const GARBAGE_BYTES: usize = 4 << 20;
+
+/// What the least of values takes inside a table.
+const SLOT_BYTES: usize = 16;
 
 /// A machine on its seat; `None` when there is no address space for its stack.
 pub(super) fn start(desk: Desk) -> Option<Seat> {
@@ -49,31 +57,89 @@ pub(super) fn start(desk: Desk) -> Option<Seat> {
 fn body(switch: Switch, desk: Rc<Desk>) {
     let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS, LuaOptions::new())
         .expect("the libraries are among those mlua holds safe");
-    let machine = Machine::new(&lua, &switch, &desk).expect("the sandbox builds: it depends on nothing from outside");
-    machine.serve(&desk, &switch);
+    let switch = desk.switch.get_or_init(|| switch);
+    let ground = Ground { lua: &lua, desk: &desk };
+    let machine = Machine::new(&ground, &desk).expect("the sandbox builds: it depends on nothing from outside");
+    machine.serve(switch);
 }
 
 /// The entry points of the prelude.
 struct Machine<'a> {
     lua: &'a Lua,
-    slots: Table,
+    desk: &'a Rc<Desk>,
     compile: Function,
-    run: Function,
     load: Function,
-    jobs: Cell<u32>,
+    slots: Table,
+    run: Entry,
+    /// Scripts and libraries so far.
+    compiled: Cell<u32>,
     /// Instructions between ticks.
     distance: Rc<Cell<u32>>,
     /// Bytes in use after the last full collection.
     live: Cell<usize>,
 }
 
+/// What calling a script takes.
+struct Entry {
+    stack: Stack,
+    /// The handler of errors.
+    handler: Kept,
+    /// Scripts and functions by slot.
+    slots: Kept,
+    /// The globals of scripts, with the names of KEYS and ARGV there; functions have them as arguments.
+    globals: Option<[Kept; 3]>,
+}
+
+impl Entry {
+    /// The stack is that of the main thread, and used between calls of mlua only.
+    #[allow(unsafe_code)]
+    fn new(lua: &Lua, slots: &Table, handler: Function, globals: Option<Table>) -> mlua::Result<Entry> {
+        Ok(Entry {
+            // SAFETY: the main thread lives as long as `lua`, and the limit is off but for `Stack::call`. Nothing here
+            // pushes more than ten values at a time.
+            stack: unsafe { Stack::of(lua)? },
+            handler: Stack::keep(lua, handler)?,
+            slots: Stack::keep(lua, slots)?,
+            globals: match globals {
+                Some(globals) => {
+                    Some([Stack::keep(lua, globals)?, Stack::keep(lua, "KEYS")?, Stack::keep(lua, "ARGV")?])
+                }
+                None => None,
+            },
+        })
+    }
+
+    /// Pushes the handler, then the script with its arguments, whose number is returned.
+    fn push(&self, slot: u32, keys: &[&[u8]], argv: &[&[u8]]) -> usize {
+        let stack = self.stack;
+        stack.push_kept(self.handler);
+        stack.push_kept(self.slots);
+        stack.push_item(slot as usize);
+        let Some([globals, keys_name, argv_name]) = self.globals else {
+            stack.push_texts(keys);
+            stack.push_texts(argv);
+            return 2;
+        };
+        stack.push_kept(globals);
+        for (name, texts) in [(keys_name, keys), (argv_name, argv)] {
+            stack.push_kept(name);
+            stack.push_texts(texts);
+            stack.set_pair();
+        }
+        stack.pop(1);
+        0
+    }
+}
+
 impl<'a> Machine<'a> {
-    fn new(lua: &'a Lua, switch: &Switch, desk: &Rc<Desk>) -> mlua::Result<Self> {
+    fn new(ground: &Ground<'a>, desk: &'a Rc<Desk>) -> mlua::Result<Self> {
+        let lua = ground.lua;
         let native = Natives::new(desk.memory_limit);
-        let asking = Asking::new(lua, &native, desk, switch)?;
+        let asking = Asking::new(&native, ground, desk)?;
         let slots = lua.create_table()?;
         let natives = redis_api::prelude_natives(lua, &native, desk)?;
         let first_native: Function = natives.raw_get("unwrap")?;
+        let handler = natives.raw_get("handler")?;
         strings::install(lua, &native, &natives)?;
         mathlib::install(lua, &native, &natives, desk.seed)?;
         let libraries = lua.create_table()?;
@@ -89,21 +155,23 @@ impl<'a> Machine<'a> {
             &slots,
             desk.functions,
         ))?;
-        lua.set_app_data(Pacer { switch: switch.clone(), desk: Rc::clone(desk), limit: desk.memory_limit });
+        lua.set_app_data(Pacer { desk: Rc::clone(desk), limit: desk.memory_limit });
         let distance = Rc::new(Cell::new(0));
         set_tick(lua, desk, &distance, TICK_FIRST)?;
         // The first native of all makes room for an error of mlua's, for which 8,000 arguments would leave no stack.
         first_native.call::<Value>(Value::Nil)?;
         lua.gc_collect()?;
-        let run = entries.raw_get(if desk.functions { "run_function" } else { "run_script" })?;
+        let globals = if desk.functions { None } else { Some(entries.raw_get("globals")?) };
+        let run = Entry::new(lua, &slots, handler, globals)?;
         let (compile, load) = (entries.raw_get("compile")?, entries.raw_get("load")?);
         let live = Cell::new(lua.used_memory());
-        Ok(Machine { lua, slots, compile, run, load, jobs: Cell::new(0), distance, live })
+        desk.memory_used.set(live.get());
+        Ok(Machine { lua, desk, compile, load, slots, run, compiled: Cell::new(0), distance, live })
     }
 
-    fn serve(&self, desk: &Rc<Desk>, switch: &Switch) {
+    fn serve(&self, switch: &Switch) {
+        let desk = self.desk;
         loop {
-            desk.memory_used.set(self.lua.used_memory());
             match switch.ask(Ask::Idle) {
                 Tell::Go => {}
                 Tell::Kill => continue,
@@ -111,14 +179,18 @@ impl<'a> Machine<'a> {
             }
             let Some(job) = desk.job.take() else { continue };
             let compiles = matches!(job, Job::Compile { .. } | Job::Load { .. });
-            let outcome = self.perform(job, desk).unwrap_or_else(|error| failed(plain_text(&error)));
+            let outcome = self.perform(job).unwrap_or_else(|error| failed(plain_text(&error)));
             set_limit(self.lua, 0);
             *desk.outcome.borrow_mut() = Some(outcome);
+            if let Some(panic) = desk.panic.take() {
+                resume_unwind(panic);
+            }
             self.collect(compiles);
         }
     }
 
-    fn perform(&self, job: Job, desk: &Rc<Desk>) -> mlua::Result<Outcome> {
+    fn perform(&self, job: Job) -> mlua::Result<Outcome> {
+        let desk = self.desk;
         desk.killed.set(false);
         desk.killed_at.take();
         if self.distance.get() != TICK_FIRST {
@@ -127,103 +199,98 @@ impl<'a> Machine<'a> {
         match job {
             Job::Compile { slot, body } => {
                 let body = self.lua.create_string(body)?;
-                let wrong: Value = self.limited(desk, &self.compile, (slot, body))?;
+                let wrong: Value = self.limited(&self.compile, (slot, body))?;
                 Ok(if wrong.is_nil() { Outcome::Done } else { Outcome::BadSyntax(text_of(self.lua, &wrong)) })
             }
             Job::Forget { slot } => {
                 self.slots.raw_set(slot, Value::Nil)?;
                 Ok(Outcome::Done)
             }
-            Job::Run { slot, keys } => self.run(slot, keys, desk),
-            Job::Load { first_slot, body } => self.load(first_slot, body, desk),
+            Job::Run { slot } => self.run(slot),
+            Job::Load { first_slot, body } => self.load(first_slot, body),
         }
     }
 
     /// Calls into Lua under the memory limit.
-    fn limited<R: mlua::FromLuaMulti>(
-        &self,
-        desk: &Desk,
-        function: &Function,
-        args: impl mlua::IntoLuaMulti,
-    ) -> mlua::Result<R> {
+    fn limited<R: mlua::FromLuaMulti>(&self, function: &Function, args: impl mlua::IntoLuaMulti) -> mlua::Result<R> {
         let args = args.into_lua_multi(self.lua)?;
-        set_limit(self.lua, desk.memory_limit);
+        set_limit(self.lua, self.desk.memory_limit);
         let result = function.call(args);
         set_limit(self.lua, 0);
         result
     }
 
-    fn run(&self, slot: u32, keys: usize, desk: &Desk) -> mlua::Result<Outcome> {
-        let words = desk.words.take();
-        let (keys, argv) = words.split_at(keys.min(words.len()));
-        let args = (slot, self.list(keys)?, self.list(argv)?);
-        *desk.words.borrow_mut() = words;
+    fn run(&self, slot: u32) -> mlua::Result<Outcome> {
+        let (stack, desk) = (self.run.stack, self.desk);
         desk.script_resp3.set(false);
         desk.errors.borrow_mut().clear();
-        let (ok, value) = self.limited::<(bool, Value)>(desk, &self.run, args)?;
-        if !ok || desk.killed.get() {
-            return self.failure(value, desk);
-        }
-        let mut out = desk.reply.borrow_mut();
-        out.clear();
-        let mut errors = desk.errors.borrow_mut();
-        let mut writer = Writer {
-            out: &mut out,
-            errors: &mut errors,
-            client_resp3: desk.client_resp3.get(),
-            script_resp3: desk.script_resp3.get(),
+        let height = stack.height();
+        let pushed = desk.door.visit(|visit| self.run.push(slot, visit.keys, visit.argv));
+        let ended_well = pushed.is_some_and(|args| stack.call(self.lua, desk.memory_limit, args, height + 1));
+        let outcome = if !ended_well || desk.killed.get() {
+            stack.take(self.lua).and_then(|value| self.failure(value))
+        } else {
+            desk.door.visit(|visit| {
+                // As many values as Lua could hold apart, and as many bytes as it could hold at all.
+                Writer {
+                    stack,
+                    values_left: desk.memory_limit / SLOT_BYTES,
+                    bytes_max: visit.out.len().saturating_add(desk.memory_limit),
+                    out: visit.out,
+                    errors: &mut desk.errors.borrow_mut(),
+                    script_resp3: desk.script_resp3.get(),
+                }
+                .write();
+            });
+            Ok(Outcome::Done)
         };
-        writer.value(&value, 0)?;
-        Ok(Outcome::Done)
+        stack.cut(height);
+        outcome
     }
 
-    fn list(&self, words: &[Word]) -> mlua::Result<Table> {
-        let list = self.lua.create_table_with_capacity(words.len(), 0)?;
-        for (index, word) in words.iter().enumerate() {
-            list.raw_set(index + 1, self.lua.create_string(word)?)?;
-        }
-        Ok(list)
-    }
-
-    fn load(&self, first_slot: u32, body: Vec<u8>, desk: &Desk) -> mlua::Result<Outcome> {
+    fn load(&self, first_slot: u32, body: Vec<u8>) -> mlua::Result<Outcome> {
+        let desk = self.desk;
         desk.registered.borrow_mut().clear();
         desk.next_slot.set(first_slot);
         let body = self.lua.create_string(body)?;
         desk.phase.set(Phase::Load);
-        let answer = self.limited::<(Option<bool>, Value, Value)>(desk, &self.load, body);
+        let answer = self.limited::<(Option<bool>, Value, Value)>(&self.load, body);
         desk.phase.set(Phase::Run);
         Ok(match answer? {
             (Some(_), wrong, _) => Outcome::BadSyntax(text_of(self.lua, &wrong)),
             (None, Value::Boolean(true), _) if !desk.killed.get() => Outcome::Done,
-            (None, _, value) => self.failure(value, desk)?,
+            (None, _, value) => self.failure(value)?,
         })
     }
 
     /// Why a run failed.
-    fn failure(&self, value: Value, desk: &Desk) -> mlua::Result<Outcome> {
-        if desk.killed.get() {
-            return Ok(Outcome::Killed(desk.killed_at.take()));
+    fn failure(&self, value: Value) -> mlua::Result<Outcome> {
+        if self.desk.killed.get() {
+            return Ok(Outcome::Killed(self.desk.killed_at.take()));
         }
         fatal(self.lua, value).map(Outcome::Failed)
     }
 
     /// Compiling leaves more garbage than running, and what stays of it grows with every script: it pays its share.
-    fn collect(&self, compiled: bool) {
+    fn collect(&self, compiles: bool) {
         let used = self.lua.used_memory();
+        self.desk.memory_used.set(used);
         let live = self.live.get();
         if used > live + live.max(GARBAGE_BYTES) {
             // Twice: what finalizers held goes in the second round.
             let done = self.lua.gc_collect().and_then(|()| self.lua.gc_collect());
             debug_assert!(done.is_ok(), "no finalizer of ours fails");
             self.live.set(self.lua.used_memory());
+            self.desk.memory_used.set(self.live.get());
             return;
         }
-        let jobs = self.jobs.get().wrapping_add(1);
-        self.jobs.set(jobs);
-        if jobs.is_multiple_of(STEP_EVERY) {
-            let step = if compiled { COMPILED_STEPS * STEP_EVERY } else { STEP_EVERY };
-            let done = self.lua.gc_step_kbytes(step as i32);
-            debug_assert!(done.is_ok(), "no finalizer of ours fails");
+        if compiles {
+            let compiled = self.compiled.get().wrapping_add(1);
+            self.compiled.set(compiled);
+            if compiled.is_multiple_of(STEP_EVERY) {
+                let done = self.lua.gc_step_kbytes(STEP_KBYTES);
+                debug_assert!(done.is_ok(), "no finalizer of ours fails");
+            }
         }
     }
 }
@@ -242,7 +309,7 @@ fn tick(lua: &Lua, desk: &Rc<Desk>, distance: &Rc<Cell<u32>>) -> mlua::Result<Vm
         return Err(Raised::Kill.into());
     }
     let before_us = desk.tick_us.get();
-    Pacer::tick(lua)?;
+    desk.tick()?;
     let now = distance.get();
     let next = match desk.tick_us.get().saturating_sub(before_us) {
         ..TICK_SOON_US => (now * 2).min(TICK_MAX),

@@ -7,14 +7,15 @@
 //! # The shape
 //! ```text
 //!  Host ── cache (scripts by SHA1)        Vm = coroutine { Lua, natives, serve loop }
-//!    │  └─ library (functions)                  ▲ job                 │ ask: call, log, tick ..
-//!    └── Vm of EVAL, Vm of FUNCTION ────────────┘                     ▼
-//!                                               driver: answers each ask from `&mut dyn Caller`
+//!    │  └─ library (functions)                  ▲ job,                │ idle, later
+//!    └── Vm of EVAL, Vm of FUNCTION ────────────┘  visit              ▼
+//!                                               driver: waits until the job is done, or late
 //! ```
-//! A script runs on a stack of its own. Every question to the outside, and every 100 to 100,000 instructions a *tick*,
-//! switches back to the driver. A tick may answer "come back later": then [`Progress::Yielded`] returns to the worker's
-//! loop with the script frozen in place, and [`host::Host::resume`] goes on. One VM for EVAL and one for functions
-//! exist per server; whoever holds the script token holds the [`host::Host`].
+//! A script runs on a stack of its own, and so do the commands it calls: the driver lends the machine its
+//! `&mut dyn Caller` for as long as that runs. Every 64 commands and every 100 to 100,000 instructions there is a *tick*,
+//! which may answer "come back later": then the machine switches to the driver, [`Progress::Yielded`] returns to the
+//! worker's loop with the script frozen in place, and [`host::Host::resume`] goes on. One VM for EVAL and one for
+//! functions exist per server; whoever holds the script token holds the [`host::Host`].
 //!
 //! # Limits
 //! The memory of a VM ([`Limits::memory_bytes`]), 500 EVAL scripts kept, 500 ms for loading a library, nesting as the
@@ -22,6 +23,7 @@
 
 pub mod bitlib;
 pub mod cache;
+mod calls;
 pub mod cjson;
 pub mod cmsgpack;
 mod desk;
@@ -36,30 +38,26 @@ mod params;
 mod patterns;
 mod redis_api;
 mod seat;
+mod stack;
 mod strings;
 pub mod structs;
 pub mod value;
 
 pub use error::ReplyError;
 pub use flags::Flags;
-pub use host::{Host, Progress, Reply};
+pub use host::{Ended, Host, Progress};
 
 /// What a script may ask of the server that runs it. One value serves one script from start to end.
 pub trait Caller {
-    /// Runs one command for the script and appends its reply to `out` as RESP, errors as `-CODE text\r\n`. `resp3` is
-    /// the protocol the reply is wanted in. All checks of a nested command (known, arity, allowed from scripts, ACL,
-    /// memory, read-only) are the caller's.
-    fn call(&mut self, args: &[&[u8]], resp3: bool, out: &mut Vec<u8>);
+    /// Runs one command for the script and returns its reply as RESP, errors as `-CODE text\r\n`. `resp3` is the protocol
+    /// the reply is wanted in. All checks of a nested command (known, arity, allowed from scripts, ACL, memory,
+    /// read-only) are the caller's. `None` when the command waits for something outside: the script is frozen until it
+    /// has come, and [`end_call`](Caller::end_call) has the reply.
+    fn call(&mut self, args: &[&[u8]], resp3: bool) -> Option<&[u8]>;
 
-    /// Whether the command of the last [`call`](Caller::call) has no reply yet, as it waits for something outside: the
-    /// script is frozen until [`end_call`](Caller::end_call).
-    fn awaits_reply(&self) -> bool {
-        false
-    }
-
-    /// Appends the reply that was awaited to `out`.
-    fn end_call(&mut self, out: &mut Vec<u8>) {
-        let _ = out;
+    /// The reply that was awaited.
+    fn end_call(&mut self) -> &[u8] {
+        b""
     }
 
     /// Whether the user may run this command line; `None` when there is no such command.

@@ -5,10 +5,8 @@ use std::rc::Rc;
 
 use mlua::{FromLuaMulti, Function, IntoLua, Lua, MultiValue, Value};
 
-use super::desk::{Ask, Desk};
+use super::desk::Desk;
 use super::error::{self, plain};
-use super::redis_api::ask;
-use super::seat::Switch;
 
 /// The arguments of a call, counted from 1 in error texts and from 0 here.
 pub(super) struct Params<'a> {
@@ -126,19 +124,6 @@ impl Natives {
         Natives { limit }
     }
 
-    /// A native with one result that is handed over as it is: converting would ask for stack that 8,000 arguments do
-    /// not leave.
-    pub fn value_function<F>(&self, lua: &Lua, native: F) -> mlua::Result<Function>
-    where
-        F: Fn(Params<'_>) -> mlua::Result<Value> + 'static,
-    {
-        let limit = self.limit;
-        lua.create_function(move |lua, values: Values| {
-            let _open = NoLimit::enter(lua, limit);
-            native(Params { lua, values: values.0.as_slice() })
-        })
-    }
-
     /// A native with its arguments checked by itself.
     pub fn function<F, R>(&self, lua: &Lua, native: F) -> mlua::Result<Function>
     where
@@ -193,9 +178,8 @@ pub(super) struct Pace<'a> {
     left: Cell<u32>,
 }
 
-/// What asks the driver for a [`super::Tick`], and the limit, where any native can find them.
+/// The desk, where a [`super::Tick`] can be asked for, and the limit, where any native can find them.
 pub(super) struct Pacer {
-    pub switch: Switch,
     pub desk: Rc<Desk>,
     pub limit: usize,
 }
@@ -203,11 +187,11 @@ pub(super) struct Pacer {
 impl Pacer {
     /// Looks at the clock. `Err` when the script is to die.
     pub fn tick(lua: &Lua) -> mlua::Result<()> {
-        let (switch, desk) = match lua.app_data_ref::<Pacer>() {
-            Some(pacer) => (pacer.switch.clone(), Rc::clone(&pacer.desk)),
+        let desk = match lua.app_data_ref::<Pacer>() {
+            Some(pacer) => Rc::clone(&pacer.desk),
             None => return Ok(()),
         };
-        ask(&switch, &desk, Ask::Tick)
+        Ok(desk.tick()?)
     }
 }
 

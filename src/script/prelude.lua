@@ -318,21 +318,8 @@ function machine.compile(slot, body)
   slots[slot] = f
 end
 
-function machine.run_script(slot, keys, argv)
-  visible.KEYS, visible.ARGV = keys, argv
-  return raw_xpcall(slots[slot], handler)
-end
-
-local called, called_keys, called_argv
-
-local function enter()
-  return called(called_keys, called_argv)
-end
-
-function machine.run_function(slot, keys, argv)
-  called, called_keys, called_argv = slots[slot], keys, argv
-  return raw_xpcall(enter, handler)
-end
+-- Where KEYS and ARGV are put before a script of EVAL runs.
+machine.globals = visible
 
 -- The body of a library sees nothing but its own `redis`.
 local library_standin = seal(raw_setmetatable(libraries.library, {__index = missing}))

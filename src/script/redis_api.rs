@@ -8,26 +8,13 @@ use std::rc::Rc;
 use mlua::{Function, Lua, Table, Value};
 use sha1::{Digest, Sha1};
 
-use crate::base::num::F64Text;
-
-use super::desk::{Ask, Desk, Phase, Tell, Word};
+use super::LogLevel;
+use super::calls::{self, Ground};
+use super::desk::{Desk, Phase};
 use super::error::{self, Raised, error_table, reply, until_nul, with_code};
 use super::flags::{BAD_NAME, Flags, valid_name};
 use super::library::Registered;
 use super::params::{Natives, Pacer, Params, to_integer, to_number};
-use super::seat::Switch;
-use super::value;
-
-/// Switches to the driver; `Err` when the answer is to die.
-pub(super) fn ask(switch: &Switch, desk: &Desk, question: Ask) -> mlua::Result<()> {
-    match switch.ask(question) {
-        Tell::Go => Ok(()),
-        Tell::Kill | Tell::Quit => {
-            desk.killed.set(true);
-            Err(Raised::Kill.into())
-        }
-    }
-}
 
 /// The natives that ask the driver.
 pub(super) struct Asking {
@@ -45,115 +32,54 @@ pub(super) struct Asking {
 
 impl Asking {
     /// Makes them.
-    pub fn new(lua: &Lua, natives: &Natives, desk: &Rc<Desk>, switch: &Switch) -> mlua::Result<Asking> {
-        let native = |body: fn(&Lua, &Desk, &Switch, &[Value]) -> mlua::Result<Value>| {
-            let (desk, switch) = (Rc::clone(desk), switch.clone());
-            natives.value_function(lua, move |params| body(params.lua, &desk, &switch, params.all()))
-        };
-        Ok(Asking {
-            call: native(|lua, desk, switch, values| call(lua, desk, switch, values, true))?,
-            pcall: native(|lua, desk, switch, values| call(lua, desk, switch, values, false))?,
-            acl_check: native(acl_check)?,
-            log: native(log)?,
-            set_repl: native(set_repl)?,
-        })
+    pub fn new(natives: &Natives, ground: &Ground<'_>, desk: &Rc<Desk>) -> mlua::Result<Asking> {
+        let lua = ground.lua;
+        let shared = Rc::clone(desk);
+        let log = natives.function(lua, move |params| log(&shared, &params))?;
+        let shared = Rc::clone(desk);
+        let set_repl = natives.function(lua, move |params| set_repl(&shared, &params))?;
+        let (call, pcall) = (calls::call(ground)?, calls::pcall(ground)?);
+        Ok(Asking { call, pcall, acl_check: calls::acl_check(ground)?, log, set_repl })
     }
 }
 
-fn call(lua: &Lua, desk: &Desk, switch: &Switch, values: &[Value], raise: bool) -> mlua::Result<Value> {
-    if let Err(refused) = words(desk, values) {
-        return if raise { Err(reply(refused)) } else { refusal(lua, refused) };
-    }
-    ask(switch, desk, Ask::Call)?;
-    let answer = desk.reply.borrow();
-    match answer.first() {
-        Some(b'-') if raise => {
-            let err = until_nul(&with_code(&answer)).to_vec();
-            Err(Raised::Reply { err, counted: true }.into())
-        }
-        _ => value::to_lua(lua, &answer),
-    }
-}
-
-fn refusal(lua: &Lua, text: &str) -> mlua::Result<Value> {
-    Ok(Value::Table(error_table(lua, format!("ERR {text}").as_bytes(), false)?))
-}
-
-/// Lays the arguments of a command on the desk.
-fn words(desk: &Desk, values: &[Value]) -> Result<(), &'static str> {
-    if values.is_empty() {
-        return Err("Please specify at least one argument for this redis lib call");
-    }
-    let mut words = desk.words.borrow_mut();
-    words.clear();
-    for value in values {
-        words.push(word(value).ok_or("Lua redis lib command arguments must be strings or integers")?);
-    }
-    Ok(())
-}
-
-/// The bytes a Lua value becomes as an argument: whole numbers as integers, others with the digits that read back.
-fn word(value: &Value) -> Option<Word> {
-    Some(match value {
-        Value::String(text) => Word::from_slice(&text.as_bytes()),
-        Value::Integer(number) => Word::from_slice(itoa::Buffer::new().format(*number).as_bytes()),
-        Value::Number(number) if *number == 0.0 => Word::from_slice(b"0"),
-        // What 0/0 is on the machines Redis runs on; its sign is printed.
-        Value::Number(number) if number.is_nan() && number.is_sign_negative() => Word::from_slice(b"-nan"),
-        Value::Number(number) => Word::from_slice(F64Text::new(*number).as_bytes()),
-        _ => return None,
-    })
-}
-
-fn acl_check(_: &Lua, desk: &Desk, switch: &Switch, values: &[Value]) -> mlua::Result<Value> {
-    words(desk, values).map_err(reply)?;
-    ask(switch, desk, Ask::AclCheck)?;
-    match desk.allowed.get() {
-        Some(allowed) => Ok(Value::Boolean(allowed)),
-        None => Err(reply("Invalid command passed to redis.acl_check_cmd()")),
-    }
-}
-
-fn log(lua: &Lua, desk: &Desk, switch: &Switch, values: &[Value]) -> mlua::Result<Value> {
-    let [level, parts @ ..] = values else {
+fn log(desk: &Desk, params: &Params<'_>) -> mlua::Result<()> {
+    let lua = params.lua;
+    let [level, parts @ ..] = params.all() else {
         return Err(reply("redis.log() requires two arguments or more."));
     };
     if parts.is_empty() {
         return Err(reply("redis.log() requires two arguments or more."));
     }
     let level = to_number(lua, level)?.ok_or_else(|| reply("First argument must be a number (log level)."))?;
-    let level = to_integer(level);
-    if !(0..=3).contains(&level) {
-        return Err(reply("Invalid log level."));
-    }
-    {
-        let mut line = desk.line.borrow_mut();
-        line.clear();
-        for (index, part) in parts.iter().enumerate() {
-            if let Some(text) = lua.coerce_string(part.clone())? {
-                if index > 0 {
-                    line.push(b' ');
-                }
-                line.extend_from_slice(&text.as_bytes());
+    let level = match to_integer(level) {
+        0 => LogLevel::Debug,
+        1 => LogLevel::Verbose,
+        2 => LogLevel::Notice,
+        3 => LogLevel::Warning,
+        _ => return Err(reply("Invalid log level.")),
+    };
+    let mut line = Vec::new();
+    for (index, part) in parts.iter().enumerate() {
+        if let Some(text) = lua.coerce_string(part.clone())? {
+            if index > 0 {
+                line.push(b' ');
             }
+            line.extend_from_slice(&text.as_bytes());
         }
     }
-    desk.number.set(level as u8);
-    ask(switch, desk, Ask::Log)?;
-    Ok(Value::Nil)
+    Ok(desk.ask(|caller| caller.log(level, &line))?)
 }
 
-fn set_repl(lua: &Lua, desk: &Desk, switch: &Switch, values: &[Value]) -> mlua::Result<Value> {
-    let [targets] = values else {
+fn set_repl(desk: &Desk, params: &Params<'_>) -> mlua::Result<()> {
+    let [targets] = params.all() else {
         return Err(reply("redis.set_repl() requires one argument."));
     };
-    let targets = to_integer(to_number(lua, targets)?.unwrap_or(0.0));
+    let targets = to_integer(to_number(params.lua, targets)?.unwrap_or(0.0));
     if targets & !3 != 0 {
         return Err(reply("Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE."));
     }
-    desk.number.set(targets as u8);
-    ask(switch, desk, Ask::SetRepl)?;
-    Ok(Value::Nil)
+    Ok(desk.ask(|caller| caller.set_repl(targets as u8))?)
 }
 
 /// The table `redis` as scripts and functions see it while they run.

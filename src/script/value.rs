@@ -19,12 +19,11 @@
 //! The kinds of RESP3 reach a script only after `redis.setresp(3)`. Fields are read raw: no metamethod of a script runs
 //! while its value becomes a reply.
 
-use mlua::{Lua, Table, Value};
-
-use crate::base::num::{parse_f64, push_f64, push_i64};
-
-use super::error::{ReplyErrors, error_table, push_error, until_nul, with_code};
+use super::error::{ReplyErrors, push_error, push_error_table, until_nul, with_code};
 use super::params::to_integer;
+use super::stack::{Seen, Stack};
+use crate::base::num::{parse_f64, parse_i64};
+use crate::resp::reply::Reply;
 
 /// How deep a returned value may nest. Redis ends at 7,995, where the stack of Lua does.
 const DEPTH_MAX: usize = 7_000;
@@ -32,14 +31,23 @@ const DEPTH_MAX: usize = 7_000;
 /// How deep a reply of a command may nest; none comes near.
 const REPLY_DEPTH_MAX: usize = 128;
 
-/// A command's reply as a Lua value.
-pub(super) fn to_lua(lua: &Lua, reply: &[u8]) -> mlua::Result<Value> {
-    let mut reader = Reader { lua, rest: reply };
-    reader.value(0)
+/// Elements a table of Lua can have, and so an aggregate in a reply of a command.
+const ELEMENTS_MAX: usize = 1 << 25;
+
+/// Places of Lua's stack that one level of nesting needs.
+const PLACES: usize = 8;
+
+/// Pushes a command's reply as a Lua value; false when it is too big for one, with whatever pushed.
+pub(super) fn to_lua(stack: Stack, reply: &[u8]) -> bool {
+    let mut reader = Reader { stack, rest: reply };
+    reader.value(0).is_ok()
 }
 
+/// The reply is too big for Lua.
+struct TooBig;
+
 struct Reader<'a> {
-    lua: &'a Lua,
+    stack: Stack,
     rest: &'a [u8],
 }
 
@@ -58,273 +66,272 @@ impl<'a> Reader<'a> {
         bytes
     }
 
-    fn value(&mut self, depth: usize) -> mlua::Result<Value> {
-        let lua = self.lua;
-        let Some((&kind, rest)) = self.rest.split_first() else { return Ok(Value::Nil) };
+    fn value(&mut self, depth: usize) -> Result<(), TooBig> {
+        let stack = self.stack;
+        let Some((&kind, rest)) = self.rest.split_first() else {
+            stack.push_nil();
+            return Ok(());
+        };
         self.rest = rest;
         let line = self.line();
-        if depth > REPLY_DEPTH_MAX {
-            return Ok(Value::Nil);
+        if depth > REPLY_DEPTH_MAX || !stack.room(PLACES) {
+            stack.push_nil();
+            return Ok(());
         }
-        Ok(match kind {
-            b'+' => Value::Table(one_field(lua, "ok", Value::String(lua.create_string(line)?))?),
-            b'-' => Value::Table(error_table(lua, &with_code(&[b"-", line].concat()), true)?),
-            b':' => Value::Number(length(line) as f64),
-            b'$' if line.starts_with(b"-") => Value::Boolean(false),
-            b'$' => Value::String(lua.create_string(self.bytes(length(line) as usize))?),
-            b'*' if line.starts_with(b"-") => Value::Boolean(false),
-            b'*' => Value::Table(self.array(length(line) as usize, depth)?),
-            b'%' => {
-                let map = lua.create_table_with_capacity(0, length(line) as usize)?;
-                for _ in 0..length(line) {
-                    let (key, value) = (self.value(depth + 1)?, self.value(depth + 1)?);
-                    set_key(&map, key, value)?;
-                }
-                Value::Table(one_field(lua, "map", Value::Table(map))?)
-            }
-            b'~' => {
-                let set = lua.create_table_with_capacity(0, length(line) as usize)?;
-                for _ in 0..length(line) {
-                    set_key(&set, self.value(depth + 1)?, Value::Boolean(true))?;
-                }
-                Value::Table(one_field(lua, "set", Value::Table(set))?)
-            }
-            b'_' => Value::Nil,
-            b'#' => Value::Boolean(line == b"t"),
-            b',' => Value::Table(one_field(lua, "double", Value::Number(parse_f64(line).unwrap_or(f64::NAN)))?),
-            b'(' => Value::Table(one_field(lua, "big_number", Value::String(lua.create_string(line)?))?),
+        match kind {
+            b'$' | b'*' if line.starts_with(b"-") => stack.push_boolean(false),
+            b'$' => stack.push_text(self.bytes(length(line)?)),
+            b'+' => one_field(stack, "ok", |stack| stack.push_text(line)),
+            b':' => stack.push_number(parse_i64(line).unwrap_or(0) as f64),
+            b'-' => push_error_table(stack, &with_code(&[b"-", line].concat()), true),
+            b'*' => self.array(elements(line)?, depth)?,
+            b'%' => self.table("map", elements(line)?, |reader| {
+                reader.value(depth + 1)?;
+                reader.value(depth + 1)
+            })?,
+            b'~' => self.table("set", elements(line)?, |reader| {
+                reader.value(depth + 1)?;
+                reader.stack.push_boolean(true);
+                Ok(())
+            })?,
+            b'#' => stack.push_boolean(line == b"t"),
+            b',' => one_field(stack, "double", |stack| stack.push_number(parse_f64(line).unwrap_or(f64::NAN))),
+            b'(' => one_field(stack, "big_number", |stack| stack.push_text(line)),
             b'=' => {
-                let text = self.bytes(length(line) as usize);
-                let verbatim = lua.create_table_with_capacity(0, 2)?;
-                verbatim.raw_set("format", lua.create_string(text.get(..3).unwrap_or(b"txt"))?)?;
-                verbatim.raw_set("string", lua.create_string(text.get(4..).unwrap_or(b""))?)?;
-                Value::Table(one_field(lua, "verbatim_string", Value::Table(verbatim))?)
+                let text = self.bytes(length(line)?);
+                one_field(stack, "verbatim_string", |stack| {
+                    stack.push_table(0, 2);
+                    set_text(stack, "format", text.get(..3).unwrap_or(b"txt"));
+                    set_text(stack, "string", text.get(4..).unwrap_or(b""));
+                });
             }
             b'|' => {
-                for _ in 0..length(line) * 2 {
+                for _ in 0..elements(line)? * 2 {
                     self.value(depth + 1)?;
+                    stack.pop(1);
                 }
-                self.value(depth)?
+                self.value(depth)?;
             }
-            _ => Value::Nil,
-        })
-    }
-
-    fn array(&mut self, len: usize, depth: usize) -> mlua::Result<Table> {
-        let array = self.lua.create_table_with_capacity(len, 0)?;
-        for index in 1..=len {
-            array.raw_set(index, self.value(depth + 1)?)?;
+            _ => stack.push_nil(),
         }
-        Ok(array)
+        Ok(())
+    }
+
+    fn array(&mut self, len: usize, depth: usize) -> Result<(), TooBig> {
+        self.stack.push_table(len, 0);
+        for index in 1..=len {
+            self.value(depth + 1)?;
+            self.stack.set_item(index);
+        }
+        Ok(())
+    }
+
+    /// A table under a name, filled by pairs.
+    fn table(
+        &mut self,
+        name: &str,
+        len: usize,
+        mut pair: impl FnMut(&mut Self) -> Result<(), TooBig>,
+    ) -> Result<(), TooBig> {
+        let stack = self.stack;
+        stack.push_table(0, 1);
+        stack.push_text(name.as_bytes());
+        stack.push_table(0, len);
+        for _ in 0..len {
+            pair(self)?;
+            stack.set_pair();
+        }
+        stack.set_pair();
+        Ok(())
     }
 }
 
-/// Sets a field, unless the key is one Lua cannot have: it would raise that through frames of Rust.
-fn set_key(table: &Table, key: Value, value: Value) -> mlua::Result<()> {
-    if key.is_nil() { Ok(()) } else { table.raw_set(key, value) }
+fn length(line: &[u8]) -> Result<usize, TooBig> {
+    usize::try_from(parse_i64(line).unwrap_or(0)).map_err(|_| TooBig)
 }
 
-fn length(line: &[u8]) -> i64 {
-    crate::base::num::parse_i64(line).unwrap_or(0)
+fn elements(line: &[u8]) -> Result<usize, TooBig> {
+    length(line).and_then(|count| if count > ELEMENTS_MAX { Err(TooBig) } else { Ok(count) })
 }
 
-fn one_field(lua: &Lua, name: &str, value: Value) -> mlua::Result<Table> {
-    let table = lua.create_table_with_capacity(0, 1)?;
-    table.raw_set(name, value)?;
-    Ok(table)
+fn one_field(stack: Stack, name: &str, push: impl FnOnce(Stack)) {
+    stack.push_table(0, 1);
+    stack.push_text(name.as_bytes());
+    push(stack);
+    stack.set_pair();
+}
+
+fn set_text(stack: Stack, name: &str, text: &[u8]) {
+    stack.push_text(name.as_bytes());
+    stack.push_text(text);
+    stack.set_pair();
 }
 
 /// Writes what a script returned.
 pub(super) struct Writer<'a> {
-    /// Bytes of the reply.
-    pub out: &'a mut Vec<u8>,
+    /// Where the value is, on top.
+    pub stack: Stack,
+    /// The reply.
+    pub out: &'a mut Reply,
     /// Errors inside it.
     pub errors: &'a mut ReplyErrors,
-    /// What the client speaks.
-    pub client_resp3: bool,
     /// What the script asked for with `redis.setresp`.
     pub script_resp3: bool,
+    /// Values that may still be written. A table that holds itself twice stands for more than there is of anything.
+    pub values_left: usize,
+    /// Bytes that the reply may grow to.
+    pub bytes_max: usize,
 }
 
 impl Writer<'_> {
-    /// Appends the reply a value stands for.
-    pub fn value(&mut self, value: &Value, depth: usize) -> mlua::Result<()> {
-        if depth > DEPTH_MAX {
-            push_error(self.out, self.errors, b"ERR reached lua stack limit", false);
-            return Ok(());
+    /// Appends the reply that the value returned stands for, or an error when that is too large.
+    pub fn write(&mut self) {
+        let mark = self.out.mark();
+        self.value(0);
+        if self.is_full() {
+            self.out.truncate(mark);
+            self.errors.clear();
+            push_error(self.out, self.errors, b"ERR not enough memory for the reply", false);
         }
-        match value {
-            Value::String(text) => self.bulk(&text.as_bytes()),
-            Value::Boolean(truth) if self.script_resp3 => self.boolean(*truth),
-            Value::Boolean(true) => self.integer(1),
-            Value::Integer(number) => self.integer(*number),
-            Value::Number(number) => self.integer(to_integer(*number)),
-            Value::Table(table) => return self.table(table, depth),
-            _ => self.null(),
-        }
-        Ok(())
     }
 
-    fn table(&mut self, table: &Table, depth: usize) -> mlua::Result<()> {
-        if self.special(table, depth)? {
-            return Ok(());
+    fn is_full(&self) -> bool {
+        self.values_left == 0 || self.out.len() > self.bytes_max
+    }
+
+    /// Appends the reply that the value on top stands for. It stays there.
+    fn value(&mut self, depth: usize) {
+        if self.is_full() {
+            return;
         }
-        let guess = table.raw_len();
-        let start = self.out.len();
-        self.header(b'*', guess);
-        let body = self.out.len();
-        for index in 1..=guess {
-            let item: Value = table.raw_get(index)?;
-            if item.is_nil() {
-                self.replace_header(start, body, b'*', index - 1);
-                break;
+        self.values_left -= 1;
+        if depth > DEPTH_MAX || !self.stack.room(PLACES) {
+            return push_error(self.out, self.errors, b"ERR reached lua stack limit", false);
+        }
+        match self.stack.top() {
+            Seen::Text(text) => self.out.bulk(text),
+            Seen::Boolean(truth) if self.script_resp3 => self.out.bool(truth),
+            Seen::Boolean(true) => self.out.int(1),
+            Seen::Number(number) => self.out.int(to_integer(number)),
+            Seen::Table => self.table(depth),
+            _ => self.out.null(),
+        }
+    }
+
+    fn table(&mut self, depth: usize) {
+        let height = self.stack.height();
+        let done = self.special(depth);
+        self.stack.cut(height);
+        if !done {
+            self.list(depth);
+        }
+    }
+
+    /// A list ends before its first nil.
+    fn list(&mut self, depth: usize) {
+        let stack = self.stack;
+        let is_item = |index: &usize| {
+            let is_item = stack.push_item(*index) != Seen::Nil;
+            stack.pop(1);
+            is_item
+        };
+        let len = (1..=stack.list_len()).take_while(is_item).count();
+        self.out.array(len);
+        for index in 1..=len {
+            if self.is_full() {
+                return;
             }
-            self.value(&item, depth + 1)?;
+            stack.push_item(index);
+            self.value(depth + 1);
+            stack.pop(1);
         }
-        Ok(())
     }
 
-    /// Writes a table with one of the names that mean something; false when it has none.
-    fn special(&mut self, table: &Table, depth: usize) -> mlua::Result<bool> {
-        if let Value::String(text) = table.raw_get("err")? {
-            let counted = matches!(table.raw_get("ignore_error_stats_update")?, Value::Boolean(true));
-            push_error(self.out, self.errors, until_nul(&text.as_bytes()), counted);
-        } else if let Value::String(text) = table.raw_get("ok")? {
-            self.out.push(b'+');
-            self.one_line(until_nul(&text.as_bytes()));
-        } else if let Some(number) = as_number(&table.raw_get("double")?) {
-            self.double(number);
-        } else if let Value::String(text) = table.raw_get("big_number")? {
-            self.big_number(&text.as_bytes());
-        } else if let Some((format, text)) = verbatim_parts(table)? {
-            self.verbatim(&format.as_bytes(), &text.as_bytes());
-        } else if let Value::Table(map) = table.raw_get("map")? {
-            self.pairs(&map, depth, true)?;
-        } else if let Value::Table(set) = table.raw_get("set")? {
-            self.pairs(&set, depth, false)?;
-        } else {
-            return Ok(false);
+    /// Writes a table with one of the names that mean something; false when it has none. What it pushes stays.
+    fn special(&mut self, depth: usize) -> bool {
+        let stack = self.stack;
+        if let Seen::Text(text) = stack.push_field("err") {
+            stack.push_copy(-2);
+            let counted = stack.push_field("ignore_error_stats_update") == Seen::Boolean(true);
+            push_error(self.out, self.errors, until_nul(text), counted);
+            return true;
         }
-        Ok(true)
+        stack.pop(1);
+        if let Seen::Text(text) = stack.push_field("ok") {
+            self.out.simple(until_nul(text));
+            return true;
+        }
+        stack.pop(1);
+        if let Seen::Number(number) = stack.push_field("double") {
+            self.out.double(number);
+            return true;
+        }
+        stack.pop(1);
+        if let Seen::Text(text) = stack.push_field("big_number") {
+            self.out.bignum(&spaces_for_breaks(text));
+            return true;
+        }
+        stack.pop(1);
+        if stack.push_field("verbatim_string") == Seen::Table && self.verbatim() {
+            return true;
+        }
+        stack.pop(1);
+        if stack.push_field("map") == Seen::Table {
+            self.pairs(depth, true);
+            return true;
+        }
+        stack.pop(1);
+        if stack.push_field("set") == Seen::Table {
+            self.pairs(depth, false);
+            return true;
+        }
+        false
     }
 
-    fn pairs(&mut self, table: &Table, depth: usize, with_values: bool) -> mlua::Result<()> {
-        let start = self.out.len();
-        self.header(b'*', 0);
-        let body = self.out.len();
+    /// Writes the verbatim string that the table on top stands for; false, with the table on top, when it is none.
+    fn verbatim(&mut self) -> bool {
+        let stack = self.stack;
+        let height = stack.height();
+        if let Seen::Text(format) = stack.push_field("format") {
+            stack.push_copy(-2);
+            if let Seen::Text(text) = stack.push_field("string") {
+                let mut three = *b"   ";
+                for (slot, byte) in three.iter_mut().zip(until_nul(format)) {
+                    *slot = *byte;
+                }
+                self.out.verbatim(&three, text);
+                return true;
+            }
+        }
+        stack.cut(height);
+        false
+    }
+
+    /// Writes the table on top, with or without its values.
+    fn pairs(&mut self, depth: usize, with_values: bool) {
+        let stack = self.stack;
         let mut count = 0;
-        for pair in table.pairs::<Value, Value>() {
-            let (key, value) = pair?;
-            self.value(&key, depth + 1)?;
-            if with_values {
-                self.value(&value, depth + 1)?;
-            }
+        stack.push_nil();
+        while stack.next() {
+            stack.pop(1);
             count += 1;
         }
-        match (self.client_resp3, with_values) {
-            (true, true) => self.replace_header(start, body, b'%', count),
-            (true, false) => self.replace_header(start, body, b'~', count),
-            (false, true) => self.replace_header(start, body, b'*', count * 2),
-            (false, false) => self.replace_header(start, body, b'*', count),
-        }
-        Ok(())
-    }
-
-    fn header(&mut self, kind: u8, len: usize) {
-        self.out.push(kind);
-        push_i64(self.out, len as i64);
-        self.out.extend_from_slice(b"\r\n");
-    }
-
-    fn replace_header(&mut self, start: usize, body: usize, kind: u8, len: usize) {
-        let mut header = vec![kind];
-        push_i64(&mut header, len as i64);
-        header.extend_from_slice(b"\r\n");
-        self.out.splice(start..body, header);
-    }
-
-    fn bulk(&mut self, text: &[u8]) {
-        self.header(b'$', text.len());
-        self.out.extend_from_slice(text);
-        self.out.extend_from_slice(b"\r\n");
-    }
-
-    fn integer(&mut self, number: i64) {
-        self.out.push(b':');
-        push_i64(self.out, number);
-        self.out.extend_from_slice(b"\r\n");
-    }
-
-    fn boolean(&mut self, truth: bool) {
-        self.out.extend_from_slice(match (self.client_resp3, truth) {
-            (true, true) => b"#t\r\n",
-            (true, false) => b"#f\r\n",
-            (false, true) => b":1\r\n",
-            (false, false) => b":0\r\n",
-        });
-    }
-
-    fn null(&mut self) {
-        self.out.extend_from_slice(if self.client_resp3 { b"_\r\n" } else { b"$-1\r\n" });
-    }
-
-    fn double(&mut self, number: f64) {
-        if self.client_resp3 {
-            self.out.push(b',');
-            push_f64(self.out, number);
-            self.out.extend_from_slice(b"\r\n");
+        if with_values {
+            self.out.map(count)
         } else {
-            let mut text = Vec::with_capacity(24);
-            push_f64(&mut text, number);
-            self.bulk(&text);
+            self.out.set(count)
+        }
+        stack.push_nil();
+        while !self.is_full() && stack.next() {
+            stack.push_copy(-2);
+            self.value(depth + 1);
+            stack.pop(1);
+            if with_values {
+                self.value(depth + 1);
+            }
+            stack.pop(1);
         }
     }
-
-    fn big_number(&mut self, text: &[u8]) {
-        let line = spaces_for_breaks(text);
-        if self.client_resp3 {
-            self.out.push(b'(');
-            self.out.extend_from_slice(&line);
-            self.out.extend_from_slice(b"\r\n");
-        } else {
-            self.bulk(&line);
-        }
-    }
-
-    fn verbatim(&mut self, format: &[u8], text: &[u8]) {
-        if !self.client_resp3 {
-            return self.bulk(text);
-        }
-        let mut prefix = *b"   :";
-        for (slot, byte) in prefix.iter_mut().zip(until_nul(format).iter().take(3)) {
-            *slot = *byte;
-        }
-        self.header(b'=', text.len() + prefix.len());
-        self.out.extend_from_slice(&prefix);
-        self.out.extend_from_slice(text);
-        self.out.extend_from_slice(b"\r\n");
-    }
-
-    fn one_line(&mut self, text: &[u8]) {
-        self.out.extend_from_slice(&spaces_for_breaks(text));
-        self.out.extend_from_slice(b"\r\n");
-    }
-}
-
-fn as_number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Integer(number) => Some(*number as f64),
-        Value::Number(number) => Some(*number),
-        _ => None,
-    }
-}
-
-fn verbatim_parts(table: &Table) -> mlua::Result<Option<(mlua::String, mlua::String)>> {
-    let Value::Table(verbatim) = table.raw_get("verbatim_string")? else { return Ok(None) };
-    Ok(match (verbatim.raw_get("format")?, verbatim.raw_get("string")?) {
-        (Value::String(format), Value::String(text)) => Some((format, text)),
-        _ => None,
-    })
 }
 
 fn spaces_for_breaks(text: &[u8]) -> Vec<u8> {

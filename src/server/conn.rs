@@ -461,7 +461,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         };
         client.query[0].store(held + used as u64, Relaxed);
         client.query[1].store((room - used) as u64, Relaxed);
-        let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes);
+        let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes());
         let over = (bytes + queued) as i64 > self.engine.node.config.client_query_buffer_limit.get();
         if over {
             self.engine.node.stats.query_disconnections.fetch_add(1, Relaxed);
@@ -538,11 +538,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         if batch.len() < 2 {
             return SmallVec::new();
         }
-        let first = |request| self.parser.args(request, input).try_get(1).map(key_hash);
+        let at = engine.first_key_at(&self.session);
+        let first = |request| self.parser.args(request, input).try_get(at).map(key_hash);
         let hashes: SmallVec<[Option<u64>; BATCH_MAX]> = batch.iter().map(first).collect();
         let collections = engine.collections_of(&self.session);
         engine.prefetch(self.session.db, hashes.iter().copied().flatten().collect(), collections);
-        hashes
+        if at == 1 { hashes } else { SmallVec::new() }
     }
 
     fn run_one(

@@ -181,6 +181,18 @@ impl Keys {
         Keys::One(index, access)
     }
 
+    /// Where the first key stands, if its place is always the same and there is one; else 1, where most commands have it.
+    pub const fn first_at(&self) -> usize {
+        match *self {
+            Keys::One(index, _) => index as usize,
+            Keys::Specs([KeySpec { begin: Begin::Index(index), find, .. }, ..]) => match *find {
+                Find::Numkeys { first, .. } => *index as usize + first as usize,
+                _ => *index as usize,
+            },
+            _ => 1,
+        }
+    }
+
     /// Whether the command itself holds every shard.
     pub const fn holds_all(&self) -> bool {
         matches!(self, Keys::All | Keys::AllShowing(..))
@@ -305,6 +317,16 @@ mod tests {
     fn keys(k: Keys, line: &str) -> Result<Vec<usize>, BadKeys> {
         let argv: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         Ok(k.find(&argv)?.into_iter().map(|(i, _)| i).collect())
+    }
+
+    #[test]
+    fn the_first_key_stands_at_a_place_of_its_own() {
+        const EVAL: Keys = Keys::Specs(&[KeySpec::numkeys(2, Access::READ_UPDATE)]);
+        assert_eq!(EVAL.first_at(), 3);
+        assert_eq!(Keys::one(2, Access::READ).first_at(), 2);
+        const MSET: Keys = Keys::Specs(&[KeySpec::range(1, -1, 2, Access::OVERWRITE)]);
+        assert_eq!(MSET.first_at(), 1);
+        assert_eq!(Keys::None.first_at(), 1);
     }
 
     #[test]

@@ -31,5 +31,8 @@ macro_rules! data {
     } group "Scripts" {
         /// Milliseconds after which a running script or function may be killed and others hear -BUSY; 0 is never.
         busy_reply_threshold: Num = int("busy-reply-threshold", 0, LONG, "5000").alias("lua-time-limit");
+        /// Most memory that scripts may hold inside Lua, and functions once more as much. One that wants more gets the
+        /// error "not enough memory". Redis has no such limit and does not know this name.
+        lua_memory_limit: Num = memory("lua-memory-limit", 1 << 20, LONG, "1gb").ours().immutable();
     } } };
 }

@@ -133,7 +133,7 @@ impl Then<'_> {
     fn argv(&self) -> Vec<Vec<u8>> {
         match self {
             Then::Alone { argv, .. } => argv.clone(),
-            Then::Exec(exec) => exec.current().to_vec(),
+            Then::Exec(exec) => exec.current(),
         }
     }
 }
@@ -185,9 +185,11 @@ impl Engine {
                 Flow::Next
             }
             (Step::Ended(failed), Then::Exec(mut exec)) => {
-                self.end_queued(&mut exec, session, last, failed);
+                let mark = exec.thaw(reply);
+                reply.append(&mut last);
+                self.end_queued(&mut exec, session, failed);
                 drop(marks);
-                self.go_on_exec(exec, txn, Some(host), unit, session, reply)
+                self.go_on_exec(*exec, txn, Some(host), unit, session, reply, mark)
             }
         }
     }

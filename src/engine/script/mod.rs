@@ -18,9 +18,9 @@ use crate::command::error::Error;
 use crate::command::{Known, ScriptBy, ScriptCall};
 use crate::keyspace::Txn;
 use crate::node::stage::Kind;
-use crate::resp::reply::{Proto, Reply};
+use crate::resp::reply::Reply;
 use crate::script::host::{Call, Script};
-use crate::script::{Host, Progress};
+use crate::script::{Ended, Host, Progress};
 use frozen::{Frozen, Then, Work};
 use nested::Nested;
 pub(super) use nested::Run;
@@ -99,17 +99,19 @@ impl Engine {
         };
         let (keys, args) = argv.rest(3).split_at(keys);
         let kind = if call.by == ScriptBy::Function { Kind::Function } else { Kind::Script };
-        let mut run = Run::new(session, rules, kind, &self.node.clock);
+        let mut run = Run::new(session, rules, kind);
         session.client.marks.set(Marks::LUA, true);
-        let mut out = std::mem::take(&mut run.out);
-        let call = Call { keys, argv: args, resp3: session.proto == Proto::Resp3 };
-        let mut nested = Nested { engine: self, txn: hands.txn, unit: hands.unit, run: &mut run };
-        let progress = hands.host.start(&script, call, &mut nested, &mut out);
-        run.out = out;
+        run.begin_slice(session, &self.node.clock);
+        let mut nested = Nested { engine: self, txn: hands.txn, unit: hands.unit, session, run: &mut run };
+        let progress = hands.host.start(script, Call { keys, argv: args }, &mut nested, reply);
+        run.end_slice(session);
         match progress {
-            Progress::Done(ended) => Step::Ended(self.end_script(hands.txn, session, &run, &ended, reply)),
+            Progress::Done(ended) => {
+                run.end();
+                Step::Ended(self.end_script(hands.txn, session, &ended))
+            }
             Progress::Yielded => {
-                run.name = script.name;
+                run.name = hands.host.active().map_or_else(Vec::new, |name| name.as_bytes().to_vec());
                 Step::Late(Work::Script(Box::new(run)))
             }
         }
@@ -123,29 +125,20 @@ impl Engine {
         mut run: Box<Run>,
         reply: &mut Reply,
     ) -> Step {
-        run.begin_slice(&self.node.clock);
-        let mut out = std::mem::take(&mut run.out);
-        let mut nested = Nested { engine: self, txn: hands.txn, unit: hands.unit, run: &mut run };
-        let progress = hands.host.resume(&mut nested, &mut out);
-        run.out = out;
+        run.begin_slice(session, &self.node.clock);
+        let mut nested = Nested { engine: self, txn: hands.txn, unit: hands.unit, session, run: &mut run };
+        let progress = hands.host.resume(&mut nested, reply);
+        run.end_slice(session);
         match progress {
-            Progress::Done(ended) => Step::Ended(self.end_script(hands.txn, session, &run, &ended, reply)),
+            Progress::Done(ended) => Step::Ended(self.end_script(hands.txn, session, &ended)),
             Progress::Yielded => Step::Late(Work::Script(run)),
         }
     }
 
-    fn end_script(
-        &self,
-        txn: &mut Txn<'_>,
-        session: &mut Session,
-        run: &Run,
-        ended: &crate::script::Reply,
-        reply: &mut Reply,
-    ) -> bool {
+    fn end_script(&self, txn: &mut Txn<'_>, session: &mut Session, ended: &Ended) -> bool {
         session.client.marks.set(Marks::LUA, false);
         session.select(session.db);
         txn.select(session.db);
-        reply.raw(&run.out);
         for error in ended.errors.iter().filter(|error| !error.counted) {
             self.node.count_error(session.client.worker, &error.text);
         }

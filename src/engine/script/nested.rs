@@ -1,8 +1,11 @@
 //! The commands of a script: looked up, judged, run within the script's transaction, counted.
+//!
+//! They run in the session of the script's client, which for the time of a slice has the script's database, protocol and
+//! moment in place of its own.
 
 use super::rules::Rules;
 use crate::base::hash::key_hash;
-use crate::base::time::Clock;
+use crate::base::time::{Clock, Moment};
 use crate::client::{Marks, Session};
 use crate::command::Known;
 use crate::command::args::Argv;
@@ -17,8 +20,18 @@ use crate::node::stage::Kind;
 use crate::resp::reply::{Proto, Reply};
 use crate::script::{Caller, LogLevel, Tick};
 use crate::spec::{Flags, Keys};
+use std::cell::Cell;
+use std::mem::swap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+
+thread_local! {
+    /// A reply with room, for the commands of the next script of this worker.
+    static SPARE: Cell<Reply> = Cell::default();
+}
+
+/// Room beyond this is given back after a script.
+const SPARE_BYTES: usize = 16 * 1024;
 
 /// How long a script runs before it gives its thread to others, in nanoseconds.
 const SLICE_NS: u64 = 1_000_000;
@@ -31,8 +44,6 @@ pub(in crate::engine) struct Run {
     pub name: Vec<u8>,
     /// When it began, in monotonic nanoseconds.
     pub started_ns: u64,
-    /// Its reply.
-    pub out: Vec<u8>,
     /// A command that writes has run.
     pub wrote: bool,
     /// The MIGRATE that it waits for; nothing while that is carried out.
@@ -42,8 +53,8 @@ pub(in crate::engine) struct Run {
     slice_ends_ns: u64,
     /// It has been frozen before: others know of it.
     is_late: bool,
-    /// The session its commands run in: the caller's user, a database and a protocol of its own.
-    guest: Session,
+    /// Its own side of the session while it is frozen, the client's while it runs.
+    aside: Aside,
     rules: Rules,
     /// Effects are logged (`redis.set_repl`). The log is one: what goes to the file or to replicas goes to both.
     logged: bool,
@@ -51,35 +62,59 @@ pub(in crate::engine) struct Run {
     reply: Reply,
 }
 
+/// What a script and its client do not share of their session.
+struct Aside {
+    db: usize,
+    proto: Proto,
+    moment: Moment,
+    frozen_us: Option<u64>,
+}
+
 impl Run {
     /// A script of this client.
-    pub fn new(session: &Session, rules: Rules, kind: Kind, clock: &Clock) -> Run {
-        let mut guest = Session::guest(session.client.clone(), session.user.clone());
-        guest.db = session.db;
-        guest.moment = session.moment;
-        guest.frozen_us = Some(session.moment.unix_us());
-        let started_ns = clock.monotonic_ns();
+    pub fn new(session: &Session, rules: Rules, kind: Kind) -> Run {
+        let moment = session.moment;
         Run {
             kind,
             name: Vec::new(),
-            started_ns,
-            out: Vec::new(),
+            started_ns: moment.ns,
             wrote: false,
             migration: None,
             awaited: None,
-            slice_ends_ns: started_ns + SLICE_NS,
+            slice_ends_ns: 0,
             is_late: false,
-            guest,
+            aside: Aside { db: session.db, proto: Proto::Resp2, moment, frozen_us: Some(moment.unix_us()) },
             rules,
             logged: true,
-            reply: Reply::default(),
+            reply: SPARE.take(),
         }
     }
 
-    /// It goes on after others had their turn.
-    pub fn begin_slice(&mut self, clock: &Clock) {
-        self.is_late = true;
+    /// It has the session for a slice.
+    pub fn begin_slice(&mut self, session: &mut Session, clock: &Clock) {
+        self.exchange(session);
         self.slice_ends_ns = clock.monotonic_ns() + SLICE_NS;
+    }
+
+    /// The client has its session back.
+    pub fn end_slice(&mut self, session: &mut Session) {
+        self.exchange(session);
+        self.is_late = true;
+    }
+
+    /// It has ended.
+    pub fn end(mut self) {
+        self.reply.clear();
+        self.reply.shrink(SPARE_BYTES);
+        SPARE.set(self.reply);
+    }
+
+    fn exchange(&mut self, session: &mut Session) {
+        let aside = &mut self.aside;
+        swap(&mut aside.db, &mut session.db);
+        swap(&mut aside.proto, &mut session.proto);
+        swap(&mut aside.moment, &mut session.moment);
+        swap(&mut aside.frozen_us, &mut session.frozen_us);
     }
 }
 
@@ -88,6 +123,7 @@ pub(super) struct Nested<'a, 'k> {
     pub engine: &'k Engine,
     pub txn: &'a mut Txn<'k>,
     pub unit: &'a mut Unit,
+    pub session: &'a mut Session,
     pub run: &'a mut Run,
 }
 
@@ -120,8 +156,12 @@ impl<'k> Nested<'_, 'k> {
 
     /// Judges a command by the rules of whoever runs the script. They do not change meanwhile: that takes the token.
     fn judge(&self, known: &Known, args: &[&[u8]]) -> Result<(), Error> {
-        let guest = &self.run.guest;
-        if guest.client.marks.any(Marks::RESTRICTED) { self.engine.judge_called(guest, known, args) } else { Ok(()) }
+        let session = &*self.session;
+        if session.client.marks.any(Marks::RESTRICTED) {
+            self.engine.judge_called(session, known, args)
+        } else {
+            Ok(())
+        }
     }
 
     /// Takes the shards of a command's keys that are not held yet: the script has the token.
@@ -146,17 +186,16 @@ impl<'k> Nested<'_, 'k> {
     }
 
     fn run(&mut self, known: &Known, args: &[&[u8]]) {
-        let (engine, run) = (self.engine, &mut *self.run);
-        run.guest.moment = run.guest.moment.at(engine.node.clock.monotonic_ns());
+        let (engine, session, run) = (self.engine, &mut *self.session, &mut *self.run);
+        session.moment = session.moment.at(engine.node.clock.monotonic_ns());
         run.wrote |= known.command.spec.flags.has(Flags::WRITE);
-        engine.feed_monitors(&run.guest, known, args);
-        self.txn.select(run.guest.db);
-        engine.prepare(self.txn, &run.guest, known);
+        engine.feed_monitors(session, known, args);
+        self.txn.select(session.db);
+        engine.prepare(self.txn, session, known);
         let mut unlogged = Unit::default();
         let unit = if run.logged { &mut *self.unit } else { &mut unlogged };
         let argv = Argv::new(args);
-        let (outcome, failed) =
-            engine.call(self.txn, None, &mut run.guest, known, argv, &mut run.reply, Origin::Script, unit);
+        let (outcome, failed) = engine.call(self.txn, None, session, known, argv, &mut run.reply, Origin::Script, unit);
         match outcome {
             // DEBUG SLEEP: the point of it is that everybody waits.
             Outcome::Sleep(ms) => std::thread::sleep(Duration::from_millis(ms)),
@@ -167,52 +206,51 @@ impl<'k> Nested<'_, 'k> {
             }
             _ => {}
         }
-        engine.account(&mut run.guest, known, args, failed);
+        engine.account(session, known, args, failed);
     }
 }
 
 impl Caller for Nested<'_, '_> {
-    fn call(&mut self, args: &[&[u8]], resp3: bool, out: &mut Vec<u8>) {
+    fn call(&mut self, args: &[&[u8]], resp3: bool) -> Option<&[u8]> {
         self.run.reply.clear();
         let proto = if resp3 { Proto::Resp3 } else { Proto::Resp2 };
         self.run.reply.set_proto(proto);
-        self.run.guest.proto = proto;
+        self.session.proto = proto;
         match self.admit(args) {
             Ok(known) => {
                 self.hold_keys(known, args);
                 self.run(known, args);
             }
             Err((known, error)) => {
-                let worker = self.run.guest.client.worker;
+                let worker = self.session.client.worker;
                 if let Some(known) = known {
                     self.engine.node.stats.worker(worker).by_command[known.index as usize].rejected.add(1);
                 }
-                self.engine.error(&self.run.guest, &error, &mut self.run.reply);
+                self.engine.error(self.session, &error, &mut self.run.reply);
             }
         }
-        self.run.reply.parts().for_each(|part| out.extend_from_slice(part));
+        if self.run.awaited.is_some() {
+            return None;
+        }
+        Some(self.run.reply.one_piece())
     }
 
-    fn awaits_reply(&self) -> bool {
-        self.run.awaited.is_some()
-    }
-
-    fn end_call(&mut self, out: &mut Vec<u8>) {
-        let (engine, run) = (self.engine, &mut *self.run);
-        let Some((index, argv)) = run.awaited.take() else { return };
+    fn end_call(&mut self) -> &[u8] {
+        let (engine, session, run) = (self.engine, &mut *self.session, &mut *self.run);
+        let (index, argv) = run.awaited.take().expect("a call awaits its reply");
         let migration = run.migration.take().expect("whoever carries a migration out puts it back");
         let mut unlogged = Unit::default();
         let unit = if run.logged { &mut *self.unit } else { &mut unlogged };
-        self.txn.select(run.guest.db);
-        let failed = engine.end_migration(self.txn, &run.guest, &migration, &mut run.reply, unit);
+        self.txn.select(session.db);
+        let failed = engine.end_migration(self.txn, session, &migration, &mut run.reply, unit);
         let args: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
-        engine.account(&mut run.guest, engine.commands.get(index), &args, failed);
-        run.reply.parts().for_each(|part| out.extend_from_slice(part));
+        engine.account(session, engine.commands.get(index), &args, failed);
+        run.reply.one_piece()
     }
 
     fn acl_check(&mut self, args: &[&[u8]]) -> Option<bool> {
         let known = self.engine.commands.resolve(args).ok()?;
-        Some(self.run.guest.user.as_ref().is_none_or(|user| user.check(&known.asked(args)).is_ok()))
+        Some(self.session.user.as_ref().is_none_or(|user| user.check(&known.asked(args)).is_ok()))
     }
 
     fn log(&mut self, level: LogLevel, text: &[u8]) {

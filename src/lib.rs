@@ -63,6 +63,7 @@ pub mod spec;
 pub mod stats;
 pub mod types;
 
-#[cfg(not(miri))]
+// Tools that watch memory (Miri; sanitizers, which fuzzing runs under) have to see every block.
+#[cfg(not(any(miri, fuzzing)))]
 #[global_allocator]
 static ALLOCATOR: base::alloc::CountingJemalloc = base::alloc::CountingJemalloc;

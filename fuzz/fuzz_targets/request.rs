@@ -1,4 +1,5 @@
-//! The request parser: however the bytes are cut, the same requests and the same error come out.
+//! The request parser: however the bytes are cut, the same requests and the same error come out; and what takes a lone
+//! request past the parser finds what the parser would have found.
 //!
 //! The first bytes of the input say where to cut; the rest is the wire. Big arguments go through their own buffers, as
 //! in a connection.
@@ -6,7 +7,7 @@
 #![no_main]
 
 use bytes::Bytes;
-use larder::resp::request::{Limits, Parser, ProtocolError, Step};
+use larder::resp::request::{Limits, Parser, ProtocolError, Step, Words, lone};
 use libfuzzer_sys::fuzz_target;
 
 type Requests = Vec<Vec<Vec<u8>>>;
@@ -17,6 +18,10 @@ fuzz_target!(|input: (Vec<u8>, bool, &[u8])| {
     let whole = feed(wire, &[], &limits);
     let pieces = feed(wire, &cuts, &limits);
     assert_eq!(whole, pieces);
+    let mut words = Words::new();
+    if lone(wire, &mut words) && !unauthenticated {
+        assert_eq!(whole, (vec![words.iter().map(|word| word.to_vec()).collect()], None));
+    }
 });
 
 /// Parses `wire` in pieces of the given lengths, and the rest in one.

@@ -2,6 +2,10 @@
 //!
 //! Messages are RESP bytes in the client's protocol. They leave the mailbox at a command boundary, after the replies
 //! produced so far. The bell also rings for a kill, a served ticket or an unblock.
+//!
+//! What messages take from when they are put here until the client's task has tried to write them is *in transit*: it
+//! is on its way out and no reason to evict keys, which would only make more of it (`engine/maintain.rs`). A client that
+//! does not read is another matter: what it leaves unwritten counts.
 
 use crate::resp::reply::Reply;
 use parking_lot::Mutex;
@@ -10,8 +14,16 @@ use std::task::Waker;
 
 /// The bell rang since the messages were taken.
 const RUNG: u8 = 1;
-/// Room that an empty mailbox keeps.
+/// Room that an empty mailbox keeps; only what is beyond it is ever in transit, so that small messages need not be
+/// counted.
 const KEPT_BYTES: usize = 1024;
+/// Bytes in transit to all clients. Of the process, as the count of the allocator is.
+static IN_TRANSIT: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes of messages on their way out that no client's task has tried to write yet.
+pub fn in_transit_bytes() -> u64 {
+    IN_TRANSIT.load(Ordering::Relaxed)
+}
 /// The task's waker is here, to be woken when the bell rings.
 const LISTENED: u8 = 2;
 
@@ -22,6 +34,8 @@ pub struct Mailbox {
     /// [`RUNG`] and [`LISTENED`], changed under the lock, so that a task can look without it.
     state: AtomicU8,
     bytes: AtomicU64,
+    /// Its share of what is in transit, changed under the lock.
+    in_transit: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +48,13 @@ impl Mailbox {
     /// Adds a message and rings.
     pub fn put(&self, message: &[u8]) {
         let mut inner = self.inner.lock();
+        let before = inner.extra_bytes();
         inner.messages.extend_from_slice(message);
+        let grown = inner.extra_bytes() - before;
+        if grown > 0 {
+            self.in_transit.fetch_add(grown, Ordering::Relaxed);
+            IN_TRANSIT.fetch_add(grown, Ordering::Relaxed);
+        }
         self.bytes.store(inner.messages.len() as u64, Ordering::Relaxed);
         self.ring_locked(&mut inner);
     }
@@ -80,6 +100,17 @@ impl Mailbox {
             self.bytes.store(0, Ordering::Relaxed);
         }
     }
+    /// The client's task has tried to write what it took: that is no longer in transit.
+    #[inline]
+    pub fn settle(&self) {
+        if self.in_transit.load(Ordering::Relaxed) > 0 {
+            self.settle_to(self.inner.lock().extra_bytes());
+        }
+    }
+    fn settle_to(&self, left: u64) {
+        let before = self.in_transit.swap(left, Ordering::Relaxed);
+        IN_TRANSIT.fetch_sub(before - left, Ordering::Relaxed);
+    }
     /// Leaves the waker to be woken whenever the bell rings; true when it has already rung.
     pub fn listen(&self, waker: &Waker) -> bool {
         let mut inner = self.inner.lock();
@@ -95,5 +126,41 @@ impl Mailbox {
     /// Bytes of messages waiting.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Inner {
+    /// Bytes beyond those that an empty mailbox keeps.
+    fn extra_bytes(&self) -> u64 {
+        self.messages.capacity().saturating_sub(KEPT_BYTES) as u64
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.settle_to(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_in_transit_until_they_are_written() {
+        let mailbox = Mailbox::default();
+        let share = || mailbox.in_transit.load(Ordering::Relaxed);
+        mailbox.put(&[b'm'; 100]);
+        assert_eq!(share(), 0, "small messages are not counted");
+        mailbox.put(&[b'm'; 10_000]);
+        assert!(share() >= 9_000 && in_transit_bytes() >= share());
+        mailbox.take(&mut Vec::new());
+        assert!(share() >= 9_000, "taken, but not written yet");
+        mailbox.put(&[b'm'; 5_000]);
+        mailbox.settle();
+        assert!((3_000..9_000).contains(&share()), "the new one has not been taken yet");
+        mailbox.take(&mut Vec::new());
+        mailbox.settle();
+        assert_eq!(share(), 0);
     }
 }

@@ -3,6 +3,7 @@
 use super::Engine;
 use super::commit::Unit;
 use crate::client::Client;
+use crate::client::outbox::in_transit_bytes;
 use crate::keyspace::Txn;
 use crate::keyspace::evict;
 use crate::keyspace::memory::counted_bytes;
@@ -51,11 +52,11 @@ impl Engine {
         self.excess_bytes() > 0
     }
 
-    /// How much memory is above the limit.
+    /// How much memory is above the limit. The news of evicted keys to client-side caches is no reason to evict more.
     fn excess_bytes(&self) -> u64 {
         match self.node.keyspace.namespace.maxmemory_bytes() {
             0 => 0,
-            limit => counted_bytes(&self.node.keyspace).saturating_sub(limit),
+            limit => counted_bytes(&self.node.keyspace).saturating_sub(limit.saturating_add(in_transit_bytes())),
         }
     }
 

@@ -210,6 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Tells others what it holds; evicts whoever holds too much, which may be itself.
     fn note_memory(&self) {
         let client = &self.session.client;
+        client.mailbox.settle();
         // A big argument counts whole as soon as it is announced: that is what it will take.
         let big = self.big.as_ref().map_or(0, |big| big.len);
         client.buffers[0].store((self.pending.capacity() + big) as u64 + self.parser.held_bytes(), Relaxed);

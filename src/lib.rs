@@ -37,7 +37,7 @@
 //! 4. A handler's reply depends only on the transaction, its arguments and the node: the same code serves a client,
 //!    MULTI, a script and a log read back.
 //! 5. Time and randomness come from `base`; `now` is read once per command, EXEC or script.
-//! 6. Keys found by `spec::keys` are the keys touched.
+//! 6. Keys found by `spec::keys` are the keys touched, and the keys that users are judged by.
 //! 7. Everything has a limit, and every limit is a row of `config::table`.
 //!
 //! # Glossary

@@ -8,7 +8,7 @@ use crate::base::glob;
 use crate::spec::keys::Found;
 use crate::spec::{Access, Channels, CommandSpec, Flags};
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A request that is judged.
 pub struct Asked<'a> {
@@ -92,7 +92,7 @@ pub struct CommandRule {
 pub struct Selector {
     commands: CommandSet,
     /// First arguments with which a command runs that does not run otherwise, in lower case.
-    first_args: BTreeMap<u16, Vec<Vec<u8>>>,
+    first_args: BTreeMap<u16, BTreeSet<Vec<u8>>>,
     /// The rules that made the two above, since the last `+@all` or `-@all`.
     rules: Vec<CommandRule>,
     /// The keys.
@@ -147,11 +147,7 @@ impl Selector {
 
     /// Allows a command with this first argument.
     pub fn add_first_arg(&mut self, command: u16, arg: &[u8], what: &[u8]) {
-        let arg = arg.to_ascii_lowercase();
-        let args = self.first_args.entry(command).or_default();
-        if !args.contains(&arg) {
-            args.push(arg);
-        }
+        self.first_args.entry(command).or_default().insert(arg.to_ascii_lowercase());
         self.keep_rule(true, what);
     }
 
@@ -202,7 +198,7 @@ impl Selector {
         let first = asked.argv.get(1 + asked.is_sub as usize);
         let args = self.first_args.get(&asked.command);
         match (args, first) {
-            (Some(args), Some(first)) if args.iter().any(|known| known.eq_ignore_ascii_case(first)) => Ok(()),
+            (Some(args), Some(first)) if args.contains(&first.to_ascii_lowercase()) => Ok(()),
             _ => Err(Denied::Command),
         }
     }

@@ -74,6 +74,7 @@ fn what_is_shown_makes_the_same_user() {
         "off >a >b %R~x %W~y %RW~z &c +@read -get +config|get +select|0",
         "on skip-sanitize-payload (~a +get) (%R~b &c resetchannels +@all -@dangerous) allkeys",
         "~\"quoted ~it's &x\" (~\\\"q +get)",
+        "+select|0 +select|1 +select|0",
     ];
     for line in lines {
         let before = user(line);

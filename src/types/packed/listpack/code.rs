@@ -272,8 +272,10 @@ fn validate_entry(bytes: &[u8], at: usize) -> Option<usize> {
     }
     let (head, text) = extent(bytes, at);
     let body = head + text;
-    let next = at + body + backlen_size(body);
-    (next <= end && decode_backlen(bytes, next) == Some(body)).then_some(next)
+    let (backlen, size) = encode_backlen(body);
+    let next = at + body + size;
+    // Byte for byte: one that only decodes to the same may take what lies before it for a part of itself.
+    (next <= end && bytes[at + body..next] == backlen[..size]).then_some(next)
 }
 
 fn encode_int(int: i64, out: &mut [u8; 9]) -> usize {

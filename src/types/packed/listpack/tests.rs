@@ -200,7 +200,7 @@ fn a_string_stored_as_such_is_found_though_it_looks_like_an_integer() {
 
 #[test]
 fn foreign_bytes_are_refused() {
-    let cases: [(&str, &[u8]); 14] = [
+    let cases: [(&str, &[u8]); 15] = [
         ("nothing", &[]),
         ("no end mark", &[7, 0, 0, 0, 0, 0, 0]),
         ("too short", &[6, 0, 0, 0, 0, 0xFF]),
@@ -210,6 +210,7 @@ fn foreign_bytes_are_refused() {
         ("count too big", &[9, 0, 0, 0, 2, 0, 5, 1, 0xFF]),
         ("wrong backlen", &[9, 0, 0, 0, 1, 0, 5, 2, 0xFF]),
         ("backlen without an end", &[9, 0, 0, 0, 1, 0, 5, 0x81, 0xFF]),
+        ("backlen that goes on into the entry before it", &[9, 0, 0, 0, 1, 0, 0x80, 0x81, 0xFF]),
         ("string past the end", &[9, 0, 0, 0, 1, 0, 0xBF, 1, 0xFF]),
         ("long string past the end", &[13, 0, 0, 0, 1, 0, 0xF0, 0xFF, 0xFF, 0xFF, 0xFF, 5, 0xFF]),
         ("cut in the encoding", &[8, 0, 0, 0, 1, 0, 0xF4, 0xFF]),

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Runs the official Redis test suite against Larder.
 #
-#   tests/official.sh TREE [-j JOBS] [-t] [FILE...]
+#   tests/official.sh TREE [-j JOBS] [-w WORKERS] [-t] [FILE...]
 #
 # TREE is a source tree of Redis 7.4.1; only its tests are used, nothing of it is built. FILE is a test file without
 # `.tcl` (unit/type/string); without any, the files that apply to what Larder has. -t lists the failures' details.
+# With one worker (-w 1) connections share a thread, as in Redis: then the tests run, too, that count on an order among
+# connections which do not wait for their replies.
 # LARDER_BIN names the binary (default: a build of this tree); Debian's redis-cli and redis-benchmark stand beside it.
 #
 # Prints one line per file, the failed tests below it, and ends with 'N passed, N failed'. Tests left out stand in
@@ -13,10 +15,11 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 tree=$(cd "${1:?usage: tests/official.sh TREE [-j JOBS] [-t] [FILE...]}" && pwd) || exit 2
 shift
-jobs=1 details=no
-while getopts j:t option; do
+jobs=1 workers= details=no
+while getopts j:w:t option; do
     case $option in
         j) jobs=$OPTARG ;;
+        w) workers=$OPTARG ;;
         t) details=yes ;;
         *) exit 2 ;;
     esac
@@ -47,6 +50,7 @@ stage() {
     mkdir -p "$1/src"
     cp -r "$tree/tests" "$1/tests"
     cp "$tree/redis.conf" "$1/" 2>/dev/null
+    [ -z "$workers" ] || echo "worker-threads $workers" >>"$1/tests/assets/default.conf"
     ln -s "$(readlink -f "$binary")" "$1/src/redis-server"
     for tool in redis-cli redis-benchmark; do ln -s "$(command -v $tool)" "$1/src/$tool"; done
     awk -F' *[|] *' '$1 == "line" { print $2 }' "$here/official-exceptions.txt" | while read -r line; do
@@ -56,8 +60,9 @@ stage() {
 
 # The arguments that leave out what the exceptions name for a file.
 exceptions() {
-    awk -F' *[|] *' -v file="$1" '
+    awk -F' *[|] *' -v file="$1" -v workers="$workers" '
         /^#/ || NF < 3 { next }
+        $1 == "order" { if (workers != 1 && $2 == file) { print "--skiptest"; print $3 }; next }
         $1 == "tag" { tag[$2] }
         $1 == "keep" && $2 == file { keep[$3] }
         $1 == file || $1 == "*" { print "--skiptest"; print $2 }

@@ -239,7 +239,11 @@ fn read_timed_hash<S: Source>(
     for _ in 0..count {
         let deadline = match input.length()? {
             0 => Deadline::None,
-            ttl => Deadline::At(checked_deadline(deadline(ttl))?),
+            // The sum may be 0, too, and that is none.
+            ttl => match checked_deadline(deadline(ttl))? {
+                0 => Deadline::None,
+                at => Deadline::At(at),
+            },
         };
         let (name, value) = (input.string()?, input.string()?);
         set_field(&mut hash, &name, &value, deadline, limits)?;

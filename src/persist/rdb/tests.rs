@@ -180,7 +180,7 @@ fn every_old_type_is_read() {
     let ziplists = [vec![1], string(ziplist)].concat();
     let zipmap = b"\x02\x01a\x011\x00\x02".to_vec();
     let zipmap = [&zipmap[..3], b"\x01\x001\x01b\x01\x002\xff"].concat();
-    let cases: [(ValueType, Vec<u8>, &str); 14] = [
+    let cases: [(ValueType, Vec<u8>, &str); 15] = [
         (ValueType::List, b"\x02\x01a\xc0\x05".to_vec(), "listpack [a 5]"),
         (ValueType::List, b"\x05\x01a\x01b\x01c\x01d\x01e".to_vec(), "quicklist [a b c d e]"),
         (ValueType::Set, b"\x02\xc0\x05\xc0\x06".to_vec(), "intset [5 6]"),
@@ -201,6 +201,12 @@ fn every_old_type_is_read() {
             ValueType::HashMetadata,
             b"\x00\x00\x01\x00\x00\x00\x00\x00\x02\x03\x01f\x01v\x01\x01g\x01w".to_vec(),
             "listpackex [f=v@65538 g=w@65536]",
+        ),
+        // Found by fuzzing: a deadline of 0 was kept as one, and the others behind it never came.
+        (
+            ValueType::HashMetadata,
+            b"\x00\x00\x00\x00\x00\x00\x00\x00\x02\x03\x01f\x01v\x01\x01g\x01w".to_vec(),
+            "listpackex [f=v@2 g=w]",
         ),
         (ValueType::HashListpackExPreGa, listpack(&["f", "v", "99", "g", "w", "0"]), "listpackex [f=v@99 g=w]"),
     ];

@@ -218,23 +218,26 @@ def typed_at_a_terminal(server, dialogue):
         os.execvp("redis-cli", ["redis-cli", "-p", str(server.port)])
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     shown = b""
+    # The whole prompt: what is typed before it is there gets lost, and "> " alone is in many a reply.
+    prompt = rb":%d(\[\d+\])?(\(TX\))?> " % server.port
 
-    def until(text, start):
+    def until(pattern, start):
         nonlocal shown
         deadline = time.monotonic() + 20
-        while text not in shown[start:]:
-            assert time.monotonic() < deadline, f"{text!r} did not appear in {shown[start:]!r}"
+        while not re.search(pattern, shown[start:]):
+            assert time.monotonic() < deadline, f"{pattern!r} did not appear in {shown[start:]!r}"
             if select.select([terminal], [], [], 0.1)[0]:
                 shown += os.read(terminal, 65536)
 
     try:
-        until(b"> ", 0)
+        until(prompt, 0)
         for line, answer in dialogue:
             start = len(shown)
             os.write(terminal, line.encode() + b"\r")
             until(b"\r\n", start)
-            until(answer, start)
-            until(b"> ", shown.index(answer, start))
+            start = shown.index(b"\r\n", start)
+            until(re.escape(answer), start)
+            until(prompt, start)
         return shown
     finally:
         os.write(terminal, b"quit\r")

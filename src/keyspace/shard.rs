@@ -43,11 +43,17 @@ impl Db {
         }
     }
 
-    /// Counts that a key has the deadline `new` instead of `old`.
+    /// A key of this hash has the deadline `new` instead of `old`: it counts, and the wheel hears of it unless it has an
+    /// earlier one of that key already.
     #[inline]
-    pub fn redate(&mut self, old: Option<u64>, new: Option<u64>) {
+    pub fn redate(&mut self, hash: u64, old: Option<u64>, new: Option<u64>) {
         self.volatile = self.volatile + new.is_some() as usize - old.is_some() as usize;
         self.deadlines = self.deadlines + u128::from(new.unwrap_or(0)) - u128::from(old.unwrap_or(0));
+        if let Some(at) = new
+            && old.is_none_or(|old| at < old)
+        {
+            self.wheel.add(at, hash);
+        }
     }
 }
 
@@ -116,8 +122,7 @@ impl Shard {
         entry.set_epoch(self.epoch);
         let part = &mut self.dbs[db];
         if let Some(at) = entry.expiry() {
-            part.redate(None, Some(at));
-            part.wheel.add(at, hash);
+            part.redate(hash, None, Some(at));
         }
         if let Some(at) = entry.field_deadline() {
             part.volatile_fields += 1;
@@ -131,7 +136,7 @@ impl Shard {
         self.save_old(db, hash, key);
         let part = &mut self.dbs[db];
         let entry = part.table.remove(hash, key)?;
-        part.redate(entry.expiry(), None);
+        part.redate(hash, entry.expiry(), None);
         if entry.field_deadline().is_some() {
             part.volatile_fields -= 1;
         }

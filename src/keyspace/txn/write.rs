@@ -134,11 +134,7 @@ impl Txn<'_> {
                     let at = if let Deadline::At(at) = deadline { Some(at) } else { None };
                     if old != at {
                         entry.set_expiry(at);
-                        part.redate(old, at);
-                        match at {
-                            Some(at) if old.is_none_or(|o| at < o) => part.wheel.add(at, hash),
-                            _ => {}
-                        }
+                        part.redate(hash, old, at);
                     }
                 }
                 self.changed(key, hash, 1);
@@ -366,11 +362,7 @@ impl Txn<'_> {
         let old = entry.expiry();
         if old != at {
             entry.set_expiry(at);
-            part.redate(old, at);
-            match at {
-                Some(at) if old.is_none_or(|o| at < o) => part.wheel.add(at, hash),
-                _ => {}
-            }
+            part.redate(hash, old, at);
         }
         self.changed(key, hash, 1);
         true

@@ -1,0 +1,155 @@
+//! Reading: what has arrived goes to the parser, past it when it is a lone request, or straight into the buffer of a big
+//! argument.
+
+use super::{Conn, Turn};
+use crate::base::hash::key_hash;
+use crate::resp::request::{LONE_BULK_MAX, Words, lone};
+use crate::server::desk::{Desk, Tools, at_desk};
+use bytes::{BufMut, BytesMut};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+/// Bytes read at once of a client that sends very big arguments: what goes before one, and little of the argument itself,
+/// which has to be copied from there.
+const HEAD_BYTES: usize = 2 * 1024;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
+    /// Reads once and runs what is complete; the replies are on the desk, or behind those that are not sent yet.
+    pub(super) fn poll_requests(&mut self, cx: &mut Context<'_>, desk: &mut Desk) -> Poll<Turn> {
+        if let Some(hash) = self.set_aside.take() {
+            desk.ahead.fetch_entries(self.engine);
+            let input = std::mem::take(&mut self.pending);
+            let turn = {
+                let mut words = Words::new();
+                assert!(lone(&input, &mut words), "only lone requests are set aside");
+                self.run_lone(&words, Some(hash), input.len(), &mut desk.tools)
+            };
+            desk.ahead.take_back(input);
+            return Poll::Ready(turn);
+        }
+        if self.big.is_some() {
+            return self.poll_big(cx, &mut desk.tools);
+        }
+        let room = if self.expects_big { HEAD_BYTES } else { desk.scratch.len() };
+        let mut buffer = ReadBuf::new(&mut desk.scratch[..room]);
+        match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+            Ok(()) if !buffer.filled().is_empty() => {}
+            _ => return Poll::Ready(Turn::Close),
+        }
+        let input = buffer.filled();
+        self.count_input(input.len());
+        self.expects_big &= input.len() < room;
+        if !self.pending.is_empty() {
+            self.pending.extend_from_slice(input);
+            return Poll::Ready(self.run_pending(&mut desk.tools));
+        }
+        let mut words = Words::new();
+        if !self.may_go_past_the_parser() || !lone(input, &mut words) {
+            return Poll::Ready(self.run_buffer(input, &mut desk.tools));
+        }
+        let hash = words.get(1).map(|key| key_hash(key));
+        if let Some(hash) = hash
+            && let Some(copy) = desk.ahead.set_aside(self.engine, self.session.db, hash, input)
+        {
+            self.pending = copy;
+            self.set_aside = Some(hash);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.run_lone(&words, hash, input.len(), &mut desk.tools))
+    }
+
+    /// Whether the parser, asked for a [`lone`] request, would have nothing to say but its arguments.
+    #[inline]
+    fn may_go_past_the_parser(&self) -> bool {
+        self.parser.is_fresh()
+            && self.session.user.is_some()
+            && self.engine.node.config.proto_max_bulk_len.get() >= LONE_BULK_MAX as i64
+    }
+
+    pub(super) fn count_input(&self, bytes: usize) {
+        let client = &self.session.client;
+        let worker = self.engine.node.stats.worker(client.worker);
+        worker.net_in.add(bytes as u64);
+        worker.reads.add(1);
+        client.totals[0].store(client.totals[0].load(Relaxed) + bytes as u64, Relaxed);
+    }
+
+    /// Reads a big argument straight into its own buffer.
+    fn poll_big(&mut self, cx: &mut Context<'_>, tools: &mut Tools) -> Poll<Turn> {
+        let Some(big) = &mut self.big else { return Poll::Ready(Turn::Next) };
+        let have = big.buffer.len();
+        if have == big.buffer.capacity() {
+            // Grows as its bytes come, and ends with no more room than it needs: it may become the value of a key.
+            let mut larger = BytesMut::with_capacity(big.len.min(2 * have));
+            larger.extend_from_slice(&big.buffer);
+            big.buffer = larger;
+        }
+        let room = (big.buffer.capacity() - have).min(big.len - have);
+        let mut rest = (&mut big.buffer).limit(room);
+        let read = match ready!(pin!(self.stream.read_buf(&mut rest)).poll(cx)) {
+            Ok(read) if read > 0 => read,
+            _ => return Poll::Ready(Turn::Close),
+        };
+        let done = big.buffer.len() == big.len;
+        self.count_input(read);
+        self.session.client.last_ms.store(self.engine.node.clock.monotonic_us() / 1000, Relaxed);
+        if self.query_over_limit() {
+            return Poll::Ready(Turn::Close);
+        }
+        if done && let Some(big) = self.big.take() {
+            self.parser.give_bulk(big.buffer.freeze());
+            return Poll::Ready(self.run_pending(tools));
+        }
+        Poll::Ready(Turn::Next)
+    }
+
+    /// Reads without running anything, so that a closed connection is noticed.
+    pub(super) fn poll_keep_input(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        at_desk(|desk| {
+            let mut buffer = ReadBuf::new(&mut desk.scratch);
+            loop {
+                match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                    Ok(()) if !buffer.filled().is_empty() => {
+                        self.pending.extend_from_slice(buffer.filled());
+                        buffer.clear();
+                        let limit = self.engine.node.config.client_query_buffer_limit.get() as usize;
+                        if self.pending.len() > limit {
+                            return Poll::Ready(Turn::Close);
+                        }
+                    }
+                    _ => return Poll::Ready(Turn::Close),
+                }
+            }
+        })
+    }
+
+    /// Whether what the client sent, and is no whole request yet, passes `client-query-buffer-limit`.
+    pub(super) fn query_over_limit(&self) -> bool {
+        let client = &self.session.client;
+        let bytes = self.pending.len() + self.big.as_ref().map_or(0, |big| big.buffer.len());
+        // Big arguments are in buffers of their own, without what stands before them.
+        let held = self.parser.held_bytes();
+        let (used, room) = match &self.big {
+            Some(big) => (big.buffer.len(), big.buffer.capacity()),
+            None if held > 0 => (0, 0),
+            None => (self.pending.len(), self.pending.capacity()),
+        };
+        client.query[0].store(held + used as u64, Relaxed);
+        client.query[1].store((room - used) as u64, Relaxed);
+        let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes());
+        let over = (bytes + queued) as i64 > self.engine.node.config.client_query_buffer_limit.get();
+        if over {
+            self.engine.node.stats.query_disconnections.fetch_add(1, Relaxed);
+            tracing::warn!(
+                "Closing client that reached max query buffer length: id={} addr={}",
+                client.id,
+                client.addr
+            );
+        }
+        over
+    }
+}

@@ -1,0 +1,221 @@
+//! One connection's loop.
+//!
+//! A turn reads what has arrived into the worker's scratch buffer ([`input`]), runs every complete request in it
+//! ([`requests`]), and writes all replies at once ([`output`]). Between turns an idle connection owns no buffer: the
+//! scratch, the room for arguments and the reply buffer belong to the worker, and only a cut-off request or unsent
+//! replies are moved to buffers of the connection's own. What a request has to wait for is in [`wait`] and [`frozen`].
+
+mod frozen;
+mod input;
+mod output;
+mod requests;
+mod wait;
+
+use super::desk::{Desk, at_desk};
+use crate::client::{Client, Marks, Session};
+use crate::engine::{Engine, Flow};
+use crate::resp::reply::Reply;
+use crate::resp::request::Parser;
+use bytes::BytesMut;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite};
+use wait::After;
+
+/// A big argument on its way into a buffer of its own.
+struct Big {
+    buffer: BytesMut,
+    len: usize,
+}
+
+/// A request that waits for the end of a pause: rare, so it takes little room while there is none.
+type Postponed = Option<Box<[Vec<u8>]>>;
+
+/// Why a turn ended.
+enum Turn {
+    /// Wait for more input.
+    Next,
+    /// Something to be awaited.
+    Flow(Flow<()>),
+    /// The peer closed, or broke the protocol, or the connection failed.
+    Close,
+}
+
+/// One connection.
+pub struct Conn<S> {
+    engine: &'static Engine,
+    stream: S,
+    session: Session,
+    parser: Parser,
+    /// Bytes that are not a whole request yet, or a request set aside.
+    pending: Vec<u8>,
+    /// What is pending is a request that was set aside until other connections have been read, with a key of this hash.
+    set_aside: Option<u64>,
+    big: Option<Box<Big>>,
+    /// Its last argument was bigger than what is read at once: the next one may be as well.
+    expects_big: bool,
+    /// Replies that the socket did not take yet.
+    unsent: Reply,
+    /// It counts among the slow clients.
+    is_slow: bool,
+    /// A request that waits for the end of a pause.
+    postponed: Postponed,
+    /// Since when its output is above the soft limit, in monotonic milliseconds.
+    soft_since_ms: Option<u64>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
+    /// A connection of a client that is in the registry.
+    pub fn new(engine: &'static Engine, stream: S, client: Arc<Client>) -> Conn<S> {
+        let user = engine.node.acl.initial();
+        Conn {
+            session: Session::new(client, user),
+            engine,
+            stream,
+            parser: Parser::default(),
+            pending: Vec::new(),
+            set_aside: None,
+            big: None,
+            expects_big: false,
+            unsent: Reply::default(),
+            is_slow: false,
+            postponed: None,
+            soft_since_ms: None,
+        }
+    }
+
+    /// Serves the connection to its end. Returns true when the server is to be stopped.
+    pub async fn run(&mut self) -> bool {
+        let mut stop = false;
+        self.note_memory();
+        loop {
+            let turn = self.turn().await;
+            match turn {
+                Turn::Next => {}
+                Turn::Close => break,
+                Turn::Flow(flow) => match Box::pin(self.follow(flow)).await {
+                    After::Next => {}
+                    After::Close => break,
+                    After::Shutdown => {
+                        stop = true;
+                        break;
+                    }
+                },
+            }
+            if self.session.client.marks.any(Marks::KILLED) {
+                break;
+            }
+        }
+        // It is gone from all registries before its last reply leaves: whoever has read that finds it nowhere.
+        self.engine.close(&mut self.session);
+        if !self.session.client.marks.any(Marks::KILLED) {
+            Box::pin(self.flush()).await;
+        }
+        self.count_slow(false);
+        stop
+    }
+
+    /// Waits for input or messages and deals with them, until there is something to be awaited.
+    async fn turn(&mut self) -> Turn {
+        if !self.pending.is_empty() && self.big.is_none() && self.postponed.is_none() {
+            // What was left by a request that blocked comes before new input.
+            let turn = at_desk(|desk| {
+                let turn = self.run_pending(&mut desk.tools);
+                self.keep_unsent(&mut desk.tools);
+                turn
+            });
+            if !matches!(turn, Turn::Next) {
+                return turn;
+            }
+        }
+        poll_fn(|cx| self.poll_turn(cx)).await
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        loop {
+            if self.is_rung(cx) && !self.answer_bell(cx) {
+                return Poll::Ready(Turn::Close);
+            }
+            if !self.unsent.is_empty()
+                && let Poll::Ready(false) = self.poll_write(cx)
+            {
+                return Poll::Ready(Turn::Close);
+            }
+            let turn = at_desk(|desk| self.poll_input(cx, desk));
+            if self.session.client.marks.any(Marks::KILLED) {
+                return Poll::Ready(Turn::Close);
+            }
+            match turn {
+                Poll::Ready(Turn::Next) => {}
+                Poll::Ready(turn) => return Poll::Ready(turn),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Writes the messages that came; false when the connection is to be closed.
+    #[cold]
+    fn answer_bell(&mut self, cx: &mut Context<'_>) -> bool {
+        self.take_messages();
+        if self.session.client.marks.any(Marks::KILLED) || self.poll_write(cx) == Poll::Ready(false) {
+            return false;
+        }
+        self.note_memory();
+        // Take the place at the bell again.
+        if self.is_rung(cx) {
+            cx.waker().wake_by_ref();
+        }
+        true
+    }
+
+    /// Whether the bell has rung; if not, the task is woken when it does. A waker stays in the mailbox, so most turns need
+    /// not look.
+    fn is_rung(&self, cx: &Context<'_>) -> bool {
+        let mailbox = &self.session.client.mailbox;
+        !mailbox.is_quiet() && mailbox.listen(cx.waker())
+    }
+
+    /// Tells others what it holds; evicts whoever holds too much, which may be itself.
+    fn note_memory(&self) {
+        let client = &self.session.client;
+        client.mailbox.settle();
+        // A big argument counts whole as soon as it is announced: that is what it will take.
+        let big = self.big.as_ref().map_or(0, |big| big.len);
+        client.buffers[0].store((self.pending.capacity() + big) as u64 + self.parser.held_bytes(), Relaxed);
+        client.buffers[1].store(self.unsent.memory_bytes() as u64, Relaxed);
+        self.engine.count_client(client);
+    }
+
+    /// Moves messages from elsewhere behind the replies produced so far.
+    fn take_messages(&mut self) {
+        if self.unsent.is_empty() {
+            // They go out with the buffer of the worker, which gets it back when they are written.
+            at_desk(|desk| std::mem::swap(&mut desk.tools.reply, &mut self.unsent));
+            self.unsent.set_proto(self.session.proto);
+        }
+        self.session.client.mailbox.take_into(&mut self.unsent);
+    }
+
+    /// Reads once, runs what is complete and writes the replies.
+    fn poll_input(&mut self, cx: &mut Context<'_>, desk: &mut Desk) -> Poll<Turn> {
+        let turn = ready!(self.poll_requests(cx, desk));
+        let client = &self.session.client;
+        let failed = if client.marks.any(Marks::KILLED) {
+            // Nobody will read its replies, and what was too much for it is too much to keep.
+            desk.tools.reply = Reply::default();
+            true
+        } else if self.unsent.is_empty() {
+            self.poll_reply(cx, &mut desk.tools) == Poll::Ready(false)
+        } else {
+            let written = self.poll_unsent(cx);
+            if self.unsent.is_empty() {
+                desk.tools.take_back(std::mem::replace(&mut self.unsent, Reply::new(self.session.proto)));
+            }
+            written == Poll::Ready(false)
+        };
+        self.note_memory();
+        Poll::Ready(if failed { Turn::Close } else { turn })
+    }
+}

@@ -119,7 +119,7 @@ fn server() -> Server {
     let setup = larder().set("busy-reply-threshold", "0");
     match std::env::var_os("LARDER_BIN") {
         Some(_) => setup.start(),
-        None => setup.set("worker-threads", "4").start(),
+        None => setup.workers(4).start(),
     }
 }
 

@@ -22,7 +22,7 @@ const QUEUES: u64 = 4;
 fn server() -> Server {
     match std::env::var_os("LARDER_BIN") {
         Some(_) => larder().start(),
-        None => larder().set("worker-threads", "4").start(),
+        None => larder().workers(4).start(),
     }
 }
 

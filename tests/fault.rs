@@ -12,7 +12,7 @@ use support::server::larder;
 
 #[test]
 fn a_fault_closes_its_connection_and_leaves_no_lock_behind() {
-    let mut server = larder().set("worker-threads", "2").start();
+    let mut server = larder().workers(2).start();
     let mut shop = server.connect();
     let keys: Vec<String> = (0..200).map(|i| format!("page:{i}")).collect();
     let mset: Vec<&str> = ["MSET"].into_iter().chain(keys.iter().flat_map(|key| [key.as_str(), "text"])).collect();
@@ -36,7 +36,7 @@ fn a_fault_closes_its_connection_and_leaves_no_lock_behind() {
 
 #[test]
 fn a_fault_inside_exec_lets_go_of_what_it_watched() {
-    let server = larder().set("worker-threads", "2").start();
+    let server = larder().workers(2).start();
     let mut unlucky = server.connect();
     for line in ["WATCH stock", "MULTI", "SET stock 1", "DEBUG PANIC", "SET stock 2", "EXEC"] {
         unlucky.send(&line.split(' ').collect::<Vec<_>>()).expect("sent");
@@ -86,7 +86,7 @@ fn a_change_that_fails() {
 #[test]
 fn a_fault_inside_a_script_ends_the_script_and_its_machine() {
     // The script used to stay half way on its stack, for the next one to go on with.
-    let mut server = larder().set("worker-threads", "2").start();
+    let mut server = larder().workers(2).start();
     let mut shop = server.connect();
     assert_eq!(shop.run("DEBUG SET-DISABLE-DENY-SCRIPTS 1").to_string(), "OK");
     let sha = shop.text("SCRIPT LOAD return#KEYS");

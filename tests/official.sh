@@ -5,8 +5,7 @@
 #
 # TREE is a source tree of Redis 7.4.1; only its tests are used, nothing of it is built. FILE is a test file without
 # `.tcl` (unit/type/string); without any, the files that apply to what Larder has. -t lists the failures' details.
-# With one worker (-w 1) connections share a thread, as in Redis: then the tests run, too, that count on an order among
-# connections which do not wait for their replies.
+# -w gives the server so many workers.
 # LARDER_BIN names the binary (default: a build of this tree); Debian's redis-cli and redis-benchmark stand beside it.
 #
 # Prints one line per file, the failed tests below it, and ends with 'N passed, N failed'. Tests left out stand in
@@ -60,9 +59,8 @@ stage() {
 
 # The arguments that leave out what the exceptions name for a file.
 exceptions() {
-    awk -F' *[|] *' -v file="$1" -v workers="$workers" '
+    awk -F' *[|] *' -v file="$1" '
         /^#/ || NF < 3 { next }
-        $1 == "order" { if (workers != 1 && $2 == file) { print "--skiptest"; print $3 }; next }
         $1 == "tag" { tag[$2] }
         $1 == "keep" && $2 == file { keep[$3] }
         $1 == file || $1 == "*" { print "--skiptest"; print $2 }

@@ -9,14 +9,14 @@ use support::client::{Client, Value};
 use support::server::{Server, larder};
 use support::transcript::wait_until;
 
-const WORKERS: &str = "4";
+const WORKERS: usize = 4;
 const PUBLISHERS: usize = 3;
 const MESSAGES: usize = 2000;
 
 fn server() -> Server {
     match std::env::var_os("LARDER_BIN") {
         Some(_) => larder().start(),
-        None => larder().set("worker-threads", WORKERS).start(),
+        None => larder().workers(WORKERS).start(),
     }
 }
 

@@ -54,7 +54,7 @@ fn texts(value: &Value) -> Vec<Option<String>> {
 fn server() -> Server {
     match std::env::var_os("LARDER_BIN") {
         Some(_) => larder().start(),
-        None => larder().set("worker-threads", "4").start(),
+        None => larder().workers(4).start(),
     }
 }
 

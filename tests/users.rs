@@ -45,7 +45,7 @@ fn with_file(setup: Setup, path: &Path) -> Setup {
 fn server() -> Setup {
     match std::env::var_os("LARDER_BIN") {
         Some(_) => larder(),
-        None => larder().set("worker-threads", "4"),
+        None => larder().workers(4),
     }
 }
 

@@ -142,6 +142,11 @@ fn fold(bytes: isize) {
     }
 }
 
+/// Folds the share of this thread: [`used_memory`] is the same on all threads now, until they allocate.
+pub fn settle() {
+    let _ = LOCAL.try_with(|local| fold(local.delta.replace(0)));
+}
+
 /// Usable bytes of all live blocks, exact but for at most [`FOLD_BYTES`] per other running thread.
 #[inline]
 pub fn used_memory() -> usize {

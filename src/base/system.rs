@@ -79,6 +79,28 @@ pub fn cpu_time_of_main_thread() -> CpuTime {
     CpuTime { user_us: ticks(14) * tick_us, system_us: ticks(15) * tick_us }
 }
 
+/// The CPU clock of one thread.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadClock(libc::clockid_t);
+
+impl ThreadClock {
+    /// The clock of the thread that asks; `None` where threads have none.
+    pub fn of_this_thread() -> Option<ThreadClock> {
+        let mut id = 0;
+        // SAFETY: a thread that runs is a valid thread; the call writes one number, which is there.
+        let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut id) };
+        (failed == 0).then_some(ThreadClock(id))
+    }
+
+    /// CPU time of the thread in nanoseconds; 0 when it has ended.
+    pub fn nanos(self) -> u64 {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: writes one timespec, which is there, or fails, for a clock that is gone.
+        unsafe { libc::clock_gettime(self.0, &mut time) };
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    }
+}
+
 fn rusage(who: libc::c_int) -> CpuTime {
     // SAFETY: all fields are numbers, for which zero is a value; `getrusage` writes only to it.
     let usage = unsafe {
@@ -127,6 +149,7 @@ mod tests {
             sum = (0..10_000u64).fold(sum, |sum, n| std::hint::black_box(sum ^ n));
         }
         assert!(cpu_time().user_us > before.user_us);
+        assert!(ThreadClock::of_this_thread().expect("a clock").nanos() > 0);
         assert!(cpu_time_of_main_thread().user_us <= cpu_time().user_us + 20_000);
     }
 }

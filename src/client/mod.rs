@@ -98,6 +98,10 @@ marks! {
     GONE = 20;
     /// Its unit is frozen: a script or a MIGRATE that takes long.
     FROZEN = 21;
+    /// It stays on the worker that it was sent to.
+    PINNED = 22;
+    /// It is to move to another worker.
+    MOVING = 23;
 }
 
 impl Marks {
@@ -144,8 +148,8 @@ pub struct Labels {
 pub struct Client {
     /// Its id, never used twice.
     pub id: u64,
-    /// The worker it lives on.
-    pub worker: usize,
+    /// The worker it lives on, and the one that it is to live on.
+    workers: [AtomicU32; 2],
     /// Peer address, as CLIENT LIST shows it.
     pub addr: String,
     /// Local address.
@@ -229,7 +233,7 @@ impl Client {
         marks.set(Marks::UNIX, peer.unix);
         Client {
             id,
-            worker,
+            workers: [AtomicU32::new(worker as u32), AtomicU32::new(worker as u32)],
             addr: peer.addr,
             laddr: peer.laddr,
             fd: peer.fd,
@@ -255,6 +259,25 @@ impl Client {
             mailbox: Mailbox::default(),
             sleeping: Mutex::new(None),
         }
+    }
+    /// The number of the worker it lives on.
+    #[inline]
+    pub fn worker(&self) -> usize {
+        self.workers[0].load(Relaxed) as usize
+    }
+    /// It is to live on this worker, and moves there when it is next at rest.
+    pub fn send_to(&self, worker: usize) {
+        self.workers[1].store(worker as u32, Relaxed);
+        self.marks.set(Marks::MOVING, worker != self.worker());
+        self.mailbox.ring();
+    }
+    /// It has left its worker, whose task does not hear its bell any more, for the one that it is to live on.
+    pub fn leave(&self) -> usize {
+        self.marks.set(Marks::MOVING, false);
+        let worker = self.workers[1].load(Relaxed);
+        self.workers[0].store(worker, Relaxed);
+        self.mailbox.forget_listener();
+        worker as usize
     }
     /// The user it is authenticated as.
     pub fn user_name(&self) -> Vec<u8> {

@@ -123,6 +123,12 @@ impl Mailbox {
         }
         false
     }
+    /// Nobody listens any more: the task that did has ended.
+    pub fn forget_listener(&self) {
+        let mut inner = self.inner.lock();
+        inner.waker = None;
+        self.state.fetch_and(!LISTENED, Ordering::Release);
+    }
     /// Bytes of messages waiting.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)

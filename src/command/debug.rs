@@ -8,6 +8,7 @@ use super::reload::reload;
 use super::{Command, Handler};
 use crate::base::glob;
 use crate::base::num::{parse_f64, parse_i64, parse_memory};
+use crate::client::Marks;
 use crate::keyspace::digest::{self, Digest};
 use crate::keyspace::evict::lru;
 use crate::keyspace::{Deadline, Entry};
@@ -136,6 +137,14 @@ const TABLE: &[(&str, usize, usize, Handler, &str, &str)] = &[
         stringmatch_len,
         "STRINGMATCH-LEN <size> <pattern>",
         "Run the string matching routine on a string of 'a' of <size> bytes.",
+    ),
+    (
+        "WORKER",
+        0,
+        1,
+        worker,
+        "WORKER [<number>]",
+        "Return the number of the worker that this connection lives on. With a <number>,\nit moves to that worker for good.",
     ),
 ];
 
@@ -406,5 +415,19 @@ fn stringmatch_len(ctx: &mut Ctx<'_, '_>) -> Result {
     let size = usize::try_from(ctx.args.int(2)?).ok().filter(|n| *n <= 1 << 30).ok_or(Error::OutOfRange)?;
     let text = vec![b'a'; size];
     ctx.reply.int(glob::matches(&ctx.args[3], &text) as i64);
+    Ok(Outcome::Done)
+}
+
+fn worker(ctx: &mut Ctx<'_, '_>) -> Result {
+    let client = &ctx.session.client;
+    if ctx.args.len() == 2 {
+        ctx.reply.int(client.worker() as i64);
+        return Ok(Outcome::Done);
+    }
+    let workers = ctx.node.config.workers();
+    let wanted = usize::try_from(ctx.args.int(2)?).ok().filter(|worker| *worker < workers).ok_or(Error::OutOfRange)?;
+    client.marks.set(Marks::PINNED, true);
+    client.send_to(wanted);
+    ctx.reply.ok();
     Ok(Outcome::Done)
 }

@@ -211,7 +211,7 @@ impl Engine {
     #[inline]
     pub(super) fn account_spent(&self, session: &Session, known: &Known, argv: &[&[u8]], failed: bool, nanos: u64) {
         let node = &self.node;
-        let worker = node.stats.worker(session.client.worker);
+        let worker = node.stats.worker(session.client.worker());
         worker.commands.add(1);
         worker.command_max.raise(nanos);
         let count = &worker.by_command[known.index as usize];

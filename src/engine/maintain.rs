@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::commit::Unit;
+use crate::base::alloc;
 use crate::client::Client;
 use crate::client::outbox::in_transit_bytes;
 use crate::keyspace::Txn;
@@ -62,6 +63,7 @@ impl Engine {
 
     /// Goes on evicting where no command does it; true when there is more to do now.
     pub fn evict_on(&self) -> bool {
+        alloc::settle();
         if self.is_over_limit() {
             return self.evict_slice() && self.is_over_limit() && !self.is_eviction_paused();
         }

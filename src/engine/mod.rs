@@ -189,7 +189,7 @@ impl Engine {
         argv: Argv<'_>,
         reply: &mut Reply,
     ) -> LocalFlow<'_> {
-        let worker = self.node.stats.worker(session.client.worker);
+        let worker = self.node.stats.worker(session.client.worker());
         let errors = worker.errors.get();
         // WATCH may have to wait and come again; whoever leaves MONITOR by RESET does not see it.
         let shown_after = matches!(op, EngineOp::Watch | EngineOp::Reset);
@@ -222,7 +222,7 @@ impl Engine {
             multi.aborted = true;
         }
         if let Some(known) = known {
-            self.node.stats.worker(session.client.worker).by_command[known.index as usize].rejected.add(1);
+            self.node.stats.worker(session.client.worker()).by_command[known.index as usize].rejected.add(1);
             // EXEC refused ends the transaction, as Redis does.
             if matches!(known.command.run, Run::Engine(EngineOp::Exec)) {
                 self.leave_multi(session);
@@ -239,7 +239,7 @@ impl Engine {
     /// Writes an error reply and counts it.
     pub fn error(&self, session: &Session, error: &Error, reply: &mut Reply) {
         let wire = error.wire();
-        self.node.count_error(session.client.worker, &wire);
+        self.node.count_error(session.client.worker(), &wire);
         reply.error(&wire);
     }
 

@@ -1,4 +1,4 @@
-//! Listening and accepting: from a socket to the worker with the fewest connections.
+//! Listening and accepting: from a socket to a worker.
 //!
 //! Listeners live on the main thread's runtime, or on that of a worker that is the only one, one task each; what they accept is registered with a runtime only on its
 //! worker. `CONFIG SET port` and `bind` renew them: the old ones are
@@ -7,40 +7,24 @@
 #![allow(unsafe_code)] // registering a socket has no safe form; going without saves two system calls per connection
 
 use super::listen;
+use super::place::{Socket, Workers};
 use crate::client::Peer;
 use crate::config::Config;
 use crate::engine::Engine;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::os::unix::net::UnixListener;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-
-/// A connection on its way to its worker.
-pub(super) enum Handed {
-    /// Over TCP.
-    Tcp(TcpStream, Peer),
-    /// Over a Unix socket.
-    Unix(UnixStream, Peer),
-}
-
-/// The way to one worker.
-pub(super) struct Worker {
-    /// Takes connections.
-    pub(super) hand: mpsc::UnboundedSender<Handed>,
-    /// How many it has.
-    pub(super) load: Arc<AtomicUsize>,
-}
 
 /// What the server listens on.
 pub(super) struct Listening {
     engine: Weak<Engine>,
-    workers: Arc<Vec<Worker>>,
+    workers: Arc<Workers>,
     /// Where the listeners live.
     home: Handle,
     tcp: Vec<JoinHandle<()>>,
@@ -48,8 +32,8 @@ pub(super) struct Listening {
 
 impl Listening {
     /// Nothing yet; listeners will live on this runtime.
-    pub(super) fn new(engine: &Arc<Engine>, workers: Vec<Worker>, home: Handle) -> Listening {
-        Listening { engine: Arc::downgrade(engine), workers: Arc::new(workers), home, tcp: Vec::new() }
+    pub(super) fn new(engine: &Arc<Engine>, workers: Arc<Workers>, home: Handle) -> Listening {
+        Listening { engine: Arc::downgrade(engine), workers, home, tcp: Vec::new() }
     }
 
     /// Accepts on these, from now on.
@@ -135,13 +119,6 @@ fn is_absent(e: &io::Error) -> bool {
     )
 }
 
-fn hand_over(workers: &[Worker], handed: Handed) {
-    let Some(worker) = workers.iter().min_by_key(|w| w.load.load(Relaxed)) else { return };
-    worker.load.fetch_add(1, Relaxed);
-    // A worker that is gone is stopping, and so is the server.
-    let _ = worker.hand.send(handed);
-}
-
 /// Whether one more client may come; otherwise it is told why not.
 fn may_come(engine: &Engine, stream: &mut impl Write, remote: bool) -> bool {
     let node = &engine.node;
@@ -177,7 +154,7 @@ async fn next<L: AsRawFd, T>(listener: &AsyncFd<L>, accept: impl Fn(&L) -> io::R
     }
 }
 
-async fn accept_tcp(engine: Arc<Engine>, listener: AsyncFd<TcpListener>, workers: Arc<Vec<Worker>>) {
+async fn accept_tcp(engine: Arc<Engine>, listener: AsyncFd<TcpListener>, workers: Arc<Workers>) {
     let mut inherited_s = keepalive_s(&engine.node.config);
     loop {
         let (mut stream, address) = match next(&listener, TcpListener::accept).await {
@@ -197,7 +174,7 @@ async fn accept_tcp(engine: Arc<Engine>, listener: AsyncFd<TcpListener>, workers
         }
         let Ok(peer) = prepare_tcp(&stream, address) else { continue };
         if may_come(&engine, &mut stream, listen::is_remote(address)) {
-            hand_over(&workers, Handed::Tcp(stream, peer));
+            workers.place(Socket::Tcp(stream), peer);
         }
     }
 }
@@ -207,7 +184,7 @@ fn prepare_tcp(stream: &TcpStream, address: SocketAddr) -> io::Result<Peer> {
     listen::peer_of(stream, address)
 }
 
-async fn accept_unix(engine: Arc<Engine>, listener: AsyncFd<UnixListener>, workers: Arc<Vec<Worker>>) {
+async fn accept_unix(engine: Arc<Engine>, listener: AsyncFd<UnixListener>, workers: Arc<Workers>) {
     let path = engine.node.config.unixsocket.string();
     loop {
         let accepted = next(&listener, UnixListener::accept).await;
@@ -219,7 +196,7 @@ async fn accept_unix(engine: Arc<Engine>, listener: AsyncFd<UnixListener>, worke
         let addr = format!("{path}:0");
         let peer = Peer { addr: addr.clone(), laddr: addr, fd: stream.as_raw_fd(), unix: true };
         if may_come(&engine, &mut stream, false) {
-            hand_over(&workers, Handed::Unix(stream, peer));
+            workers.place(Socket::Unix(stream), peer);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Timers: the sweep of each worker's shards, and the slow ticks of the whole server.
 
 use super::migrate;
+use super::place::Balance;
 use crate::client::{ClientType, Marks};
 use crate::engine::Engine;
 use std::sync::Arc;
@@ -68,7 +69,7 @@ const TICK_EVERY: Duration = Duration::from_millis(100);
 const SLOW_EVERY: u64 = 5;
 
 /// The slow ticks of the whole server, for ever: idle clients are closed, rates are sampled.
-pub async fn tick(engine: Arc<Engine>, sweepers: Arc<[Sweeper]>) {
+pub(super) async fn tick(engine: Arc<Engine>, sweepers: Arc<[Sweeper]>, mut balance: Balance) {
     let mut ticks = tokio::time::interval(TICK_EVERY);
     for tick in 0_u64.. {
         ticks.tick().await;
@@ -79,6 +80,7 @@ pub async fn tick(engine: Arc<Engine>, sweepers: Arc<[Sweeper]>) {
             continue;
         }
         sweepers.iter().for_each(|sweeper| sweeper.wake(&engine));
+        balance.tick(&engine);
         close_idle(&engine);
         engine.follow_keys();
         engine.limit_tracking();

@@ -1,7 +1,7 @@
 //! Run and graceful stop.
 //!
 //! The main thread accepts connections (unless there is one worker, which does it itself), waits for signals and ticks. Each of N workers is a thread with its own
-//! current-thread runtime; a connection is handed to the worker with the fewest and lives there for life.
+//! current-thread runtime; a connection lives on one of them at a time (`place`).
 
 pub mod accept;
 mod ahead;
@@ -13,6 +13,7 @@ mod desk;
 pub mod listen;
 pub mod log;
 mod migrate;
+mod place;
 pub mod process;
 pub mod settings;
 pub mod signal;
@@ -25,14 +26,16 @@ use crate::command::CommandTable;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::node::Node;
-use accept::{Handed, Listening, Worker};
-use conn::Conn;
+use accept::Listening;
+use conn::{Conn, End};
 use cron::Sweeper;
+use place::{Arrivals, Balance, Handed, Socket, Stream, Workers};
 use settings::Settings;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 /// Runs a server to its end.
 ///
@@ -63,17 +66,16 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
     }
     let count = config.workers();
     let sweepers: Arc<[Sweeper]> = (0..count).map(|index| Sweeper::new(&engine, index, count)).collect();
-    let (mut threads, mut workers, mut started) = (Vec::new(), Vec::new(), Vec::new());
-    for index in 0..count {
-        let (hand, handed) = mpsc::unbounded_channel();
-        let load = Arc::new(AtomicUsize::new(0));
-        workers.push(Worker { hand, load: load.clone() });
+    let (mut threads, mut started) = (Vec::new(), Vec::new());
+    let (workers, arrivals) = Workers::new(count);
+    for (index, arrivals) in arrivals.into_iter().enumerate() {
         let (starting, start) = oneshot::channel();
         started.push(start);
-        let (engine, stop, stopping, sweepers) = (engine.clone(), stop.clone(), stopping.clone(), sweepers.clone());
+        let (engine, workers, sweepers) = (engine.clone(), workers.clone(), sweepers.clone());
+        let (stop, stopping) = (stop.clone(), stopping.clone());
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
-            .spawn(move || run_worker(engine, index, starting, handed, load, stop, stopping, sweepers))
+            .spawn(move || run_worker(engine, index, starting, workers, arrivals, stop, stopping, sweepers))
             .map_err(|e| format!("Can't start a worker: {e}"))?;
         threads.push(thread);
     }
@@ -90,7 +92,7 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
         [only] => only.await.map_err(|_| "Can't start a worker")?,
         _ => Handle::current(),
     };
-    let mut listening = Listening::new(&engine, workers, home);
+    let mut listening = Listening::new(&engine, workers.clone(), home);
     listening.accept_tcp(tcp)?;
     if let Some(listener) = unix {
         listening.accept_unix(listener)?;
@@ -98,7 +100,7 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
     engine.node.stats.startup_bytes.store(crate::base::alloc::used_memory() as u64, Relaxed);
     // Set once; nobody was here before.
     let _ = engine.node.settings.set(Box::new(Settings::new(&engine, listening)));
-    let cron = tokio::spawn(cron::tick(engine.clone(), sweepers));
+    let cron = tokio::spawn(cron::tick(engine.clone(), sweepers, Balance::new(workers)));
     let mut stopping = stopping;
     tokio::select! {
         signal = signal::stop() => {
@@ -137,8 +139,8 @@ fn run_worker(
     engine: Arc<Engine>,
     index: usize,
     starting: oneshot::Sender<Handle>,
-    mut handed: mpsc::UnboundedReceiver<Handed>,
-    load: Arc<AtomicUsize>,
+    workers: Arc<Workers>,
+    mut arrivals: Arrivals,
     stop: Arc<watch::Sender<bool>>,
     mut stopping: watch::Receiver<bool>,
     sweepers: Arc<[Sweeper]>,
@@ -156,25 +158,24 @@ fn run_worker(
     let _ = starting.send(runtime.handle().clone());
     crate::base::alloc::settle_arena();
     desk::warm_up();
+    workers.begin(index);
     // The process ends with its workers. A connection that holds a late script borrows from the engine across its awaits,
     // which only a borrow for ever allows; it also saves the workers a fight for one counter of references.
     let lasting: &'static Engine = Box::leak(Box::new(engine.clone()));
     let accept = async {
-        while let Some(connection) = handed.recv().await {
-            let now_ms = engine.node.clock.monotonic_us() / 1000;
-            engine.node.stats.worker(index).connections.add(1);
-            let (stop, load) = (stop.clone(), load.clone());
-            match connection {
-                Handed::Tcp(stream, peer) => {
-                    let client = engine.node.clients.add(index, peer, now_ms);
-                    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-                    tokio::spawn(live(Box::new(Conn::new(lasting, stream, client)), stop, load));
+        while let Some(handed) = arrivals.recv().await {
+            let conn = match handed {
+                Handed::New(socket, peer) => {
+                    let now_ms = engine.node.clock.monotonic_us() / 1000;
+                    engine.node.stats.worker(index).connections.add(1);
+                    Box::new(Conn::new(lasting, socket, engine.node.clients.add(index, peer, now_ms)))
                 }
-                Handed::Unix(stream, peer) => {
-                    let client = engine.node.clients.add(index, peer, now_ms);
-                    let Ok(stream) = tokio::net::UnixStream::from_std(stream) else { continue };
-                    tokio::spawn(live(Box::new(Conn::new(lasting, stream, client)), stop, load));
-                }
+                Handed::Moved(conn) => conn,
+            };
+            let (conn, socket) = conn.with_stream(());
+            match socket {
+                Socket::Tcp(socket) => welcome(conn, tokio::net::TcpStream::from_std(socket), &stop, &workers),
+                Socket::Unix(socket) => welcome(conn, tokio::net::UnixStream::from_std(socket), &stop, &workers),
             }
         }
     };
@@ -191,21 +192,37 @@ fn run_worker(
     });
 }
 
+/// A connection begins to live on this worker, if its runtime takes the socket.
+fn welcome<S: Stream + Send + 'static>(
+    conn: Conn<()>,
+    stream: io::Result<S>,
+    stop: &Arc<watch::Sender<bool>>,
+    workers: &Arc<Workers>,
+) {
+    match stream {
+        Ok(stream) => {
+            tokio::spawn(live(Box::new(conn.with_stream(stream).0), stop.clone(), workers.clone()));
+        }
+        Err(_) => {
+            workers.left(conn.client().worker());
+            conn.abandon();
+        }
+    }
+}
+
 /// A connection's life on its worker.
 ///
 /// A task is as big as everything that may stand in it at once, for as long as it lives: the connection is in a box and
 /// is only borrowed by what runs in it, and what is rarely waited for is boxed as well.
-async fn live<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
-    mut conn: Box<Conn<S>>,
-    stop: Arc<watch::Sender<bool>>,
-    load: Arc<AtomicUsize>,
-) {
-    let stops = conn.run().await;
-    load.fetch_sub(1, Relaxed);
-    if stops {
-        // The main thread listens until the end.
-        let _ = stop.send(true);
-        // Who asked for the end sees it when nobody can connect any more: the connection ends with the process.
-        std::mem::forget(conn);
+async fn live<S: Stream>(mut conn: Box<Conn<S>>, stop: Arc<watch::Sender<bool>>, workers: Arc<Workers>) {
+    match conn.run().await {
+        End::Closed => workers.left(conn.client().worker()),
+        End::Moving => workers.pass_on(*conn),
+        End::Stop => {
+            // The main thread listens until the end.
+            let _ = stop.send(true);
+            // Who asked for the end sees it when nobody can connect any more: the connection ends with the process.
+            std::mem::forget(conn);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ pub struct Server {
     child: Child,
     home: PathBuf,
     port: u16,
+    /// Workers that connections are spread over, and how many there have been.
+    spread: Option<(usize, AtomicUsize)>,
 }
 
 /// How to start a server: which binary, which arguments.
@@ -27,6 +29,7 @@ pub struct Setup {
     binary: PathBuf,
     file: Option<PathBuf>,
     arguments: Vec<String>,
+    spread_over: Option<usize>,
 }
 
 /// Larder, or what `LARDER_BIN` names.
@@ -41,13 +44,19 @@ pub fn oracle() -> Setup {
 
 impl Setup {
     pub fn of(binary: PathBuf) -> Self {
-        Setup { binary, file: None, arguments: Vec::new() }
+        Setup { binary, file: None, arguments: Vec::new(), spread_over: None }
     }
 
     /// Adds a directive with its value, as on the command line: `set("maxmemory", "1mb")`.
     pub fn set(mut self, directive: &str, value: &str) -> Self {
         self.arguments.extend([format!("--{directive}"), value.to_owned()]);
         self
+    }
+
+    /// So many workers, with connections evenly spread over them: left alone, all would live on the first until it is busy.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.spread_over = Some(workers);
+        self.set("worker-threads", &workers.to_string())
     }
 
     /// Starts from a configuration file; the other settings come after it.
@@ -89,7 +98,8 @@ impl Setup {
             .stderr(log)
             .spawn()
             .map_err(|error| error.to_string())?;
-        let mut server = Server { child, home, port };
+        let mut server =
+            Server { child, home, port, spread: self.spread_over.map(|workers| (workers, AtomicUsize::new(0))) };
         server.wait_for_ping()?;
         Ok(server)
     }
@@ -115,12 +125,21 @@ impl Server {
 
     /// A new TCP connection.
     pub fn connect(&self) -> Client {
-        Client::tcp(self.port).expect("the server accepts connections")
+        self.placed(Client::tcp(self.port).expect("the server accepts connections"))
+    }
+
+    /// The next connection lives on the next worker.
+    fn placed(&self, mut client: Client) -> Client {
+        if let Some((workers, connections)) = &self.spread {
+            let worker = connections.fetch_add(1, Ordering::Relaxed) % workers;
+            assert_eq!(client.text(&format!("DEBUG WORKER {worker}")), "OK");
+        }
+        client
     }
 
     /// A new connection over the Unix socket.
     pub fn connect_unix(&self) -> Client {
-        Client::unix(&self.unix_socket()).expect("the server accepts connections on its Unix socket")
+        self.placed(Client::unix(&self.unix_socket()).expect("the server accepts connections on its Unix socket"))
     }
 
     /// What the server has logged so far.

@@ -293,6 +293,8 @@ fn percent(of: u64, to: u64) -> String {
 
 fn memory(view: &View<'_>, page: &mut Page) {
     let (config, keyspace) = (&view.node.config, &view.node.keyspace);
+    // What is shown here is what eviction sees.
+    alloc::settle();
     let (used, peak) = (alloc::used_memory() as u64, alloc::used_memory_peak() as u64);
     let (resident, heap) = (system::resident_bytes(), alloc::stats());
     let startup = view.node.stats.startup_bytes.load(Relaxed);

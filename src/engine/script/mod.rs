@@ -140,7 +140,7 @@ impl Engine {
         session.select(session.db);
         txn.select(session.db);
         for error in ended.errors.iter().filter(|error| !error.counted) {
-            self.node.count_error(session.client.worker, &error.text);
+            self.node.count_error(session.client.worker(), &error.text);
         }
         !ended.errors.is_empty()
     }

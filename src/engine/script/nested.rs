@@ -222,7 +222,7 @@ impl Caller for Nested<'_, '_> {
                 self.run(known, args);
             }
             Err((known, error)) => {
-                let worker = self.session.client.worker;
+                let worker = self.session.client.worker();
                 if let Some(known) = known {
                     self.engine.node.stats.worker(worker).by_command[known.index as usize].rejected.add(1);
                 }

@@ -72,7 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
 
     pub(super) fn count_input(&self, bytes: usize) {
         let client = &self.session.client;
-        let worker = self.engine.node.stats.worker(client.worker);
+        let worker = self.engine.node.stats.worker(client.worker());
         worker.net_in.add(bytes as u64);
         worker.reads.add(1);
         client.totals[0].store(client.totals[0].load(Relaxed) + bytes as u64, Relaxed);

@@ -41,6 +41,18 @@ enum Turn {
     Flow(Flow<()>),
     /// The peer closed, or broke the protocol, or the connection failed.
     Close,
+    /// It is to live on another worker.
+    Move,
+}
+
+/// Why a connection's loop ended.
+pub(super) enum End {
+    /// It is closed.
+    Closed,
+    /// It is closed, and the server is to be stopped.
+    Stop,
+    /// It is at rest and goes on on another worker.
+    Moving,
 }
 
 /// One connection.
@@ -66,7 +78,7 @@ pub struct Conn<S> {
     soft_since_ms: Option<u64>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
+impl<S> Conn<S> {
     /// A connection of a client that is in the registry.
     pub fn new(engine: &'static Engine, stream: S, client: Arc<Client>) -> Conn<S> {
         let user = engine.node.acl.initial();
@@ -86,20 +98,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
     }
 
-    /// Serves the connection to its end. Returns true when the server is to be stopped.
-    pub async fn run(&mut self) -> bool {
-        let mut stop = false;
+    /// The connection with another socket, and the one that it had: how it leaves one runtime for another.
+    pub(super) fn with_stream<T>(self, stream: T) -> (Conn<T>, S) {
+        let conn = Conn {
+            stream,
+            engine: self.engine,
+            session: self.session,
+            parser: self.parser,
+            pending: self.pending,
+            set_aside: self.set_aside,
+            big: self.big,
+            expects_big: self.expects_big,
+            unsent: self.unsent,
+            is_slow: self.is_slow,
+            postponed: self.postponed,
+            soft_since_ms: self.soft_since_ms,
+        };
+        (conn, self.stream)
+    }
+
+    /// The end of a connection whose socket is lost.
+    pub(super) fn abandon(mut self) {
+        self.engine.close(&mut self.session);
+    }
+
+    /// The client at the other side.
+    pub(super) fn client(&self) -> &Client {
+        &self.session.client
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
+    /// Serves the connection until it ends or moves.
+    pub(super) async fn run(&mut self) -> End {
+        let mut end = End::Closed;
         self.note_memory();
         loop {
             let turn = self.turn().await;
             match turn {
                 Turn::Next => {}
                 Turn::Close => break,
+                Turn::Move => return End::Moving,
                 Turn::Flow(flow) => match Box::pin(self.follow(flow)).await {
                     After::Next => {}
                     After::Close => break,
                     After::Shutdown => {
-                        stop = true;
+                        end = End::Stop;
                         break;
                     }
                 },
@@ -114,11 +158,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             Box::pin(self.flush()).await;
         }
         self.count_slow(false);
-        stop
+        end
     }
 
     /// Waits for input or messages and deals with them, until there is something to be awaited.
     async fn turn(&mut self) -> Turn {
+        if self.client().marks.any(Marks::MOVING) {
+            return Turn::Move;
+        }
         if !self.pending.is_empty() && self.big.is_none() && self.postponed.is_none() {
             // What was left by a request that blocked comes before new input.
             let turn = at_desk(|desk| {
@@ -144,14 +191,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 return Poll::Ready(Turn::Close);
             }
             let turn = at_desk(|desk| self.poll_input(cx, desk));
-            if self.session.client.marks.any(Marks::KILLED) {
-                return Poll::Ready(Turn::Close);
+            if self.session.client.marks.any(Marks::KILLED | Marks::MOVING) {
+                return Poll::Ready(self.leave(turn));
             }
             match turn {
                 Poll::Ready(Turn::Next) => {}
                 Poll::Ready(turn) => return Poll::Ready(turn),
                 Poll::Pending => return Poll::Pending,
             }
+        }
+    }
+
+    /// The end of a turn that is the last one here.
+    #[cold]
+    fn leave(&mut self, turn: Poll<Turn>) -> Turn {
+        match turn {
+            _ if self.client().marks.any(Marks::KILLED) => Turn::Close,
+            Poll::Ready(Turn::Next) | Poll::Pending => {
+                // A request that was set aside runs over there, as any that is pending does.
+                self.set_aside = None;
+                Turn::Move
+            }
+            Poll::Ready(turn) => turn,
         }
     }
 

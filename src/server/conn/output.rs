@@ -72,7 +72,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     out.advance(n);
                     let client = &self.session.client;
-                    let worker = self.engine.node.stats.worker(client.worker);
+                    let worker = self.engine.node.stats.worker(client.worker());
                     worker.net_out.add(n as u64);
                     worker.writes.add(1);
                     client.totals[1].store(client.totals[1].load(Relaxed) + n as u64, Relaxed);

@@ -44,7 +44,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         self.with_reply(tools, |conn, out| {
             let engine = conn.engine;
             conn.begin_requests(input_bytes);
-            engine.node.stats.worker(conn.session.client.worker).batch_max.raise(1);
+            engine.node.stats.worker(conn.session.client.worker()).batch_max.raise(1);
             let argv = Argv::new(words).with_hash(hash);
             let turn = match run_words(engine, &mut conn.session, &mut conn.postponed, argv, out) {
                 Flow::Next if out.len() > FREE_BYTES && conn.output_over_limit(out.len()) => return Turn::Close,
@@ -90,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let result = 'input: loop {
             batch.clear();
             let end = self.collect(engine, input, &mut batch);
-            engine.node.stats.worker(self.session.client.worker).batch_max.raise(batch.len() as u64);
+            engine.node.stats.worker(self.session.client.worker()).batch_max.raise(batch.len() as u64);
             let hashes = self.fetch_ahead(engine, &batch, input);
             for (index, request) in batch.iter().enumerate() {
                 match self.run_one(engine, request, hashes.get(index).copied().flatten(), input, out) {
@@ -194,8 +194,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
 
     /// Puts messages from elsewhere behind the replies produced so far.
     fn take_messages_into(&self, out: &mut Reply) {
-        if self.session.client.mailbox.is_rung() {
-            self.session.client.mailbox.take_into(out);
+        let client = &self.session.client;
+        if client.mailbox.is_rung() {
+            client.mailbox.take_into(out);
         }
     }
 }
@@ -230,7 +231,7 @@ pub(super) fn guarded(
 ) -> Flow<()> {
     let mark = out.mark();
     let result = catch_unwind(AssertUnwindSafe(|| run(session, out)));
-    result.map(|flow| flow.map(|frozen| frozen::keep(frozen))).unwrap_or_else(|_| {
+    result.map(|flow| flow.map(frozen::keep)).unwrap_or_else(|_| {
         let name = String::from_utf8_lossy(name.as_ref()).into_owned();
         tracing::error!("A command failed and its connection is closed: {name:?}");
         out.truncate(mark);

@@ -92,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 match parked.ticket.give_up() {
                     GaveUp::Yes if killed => break After::Close,
                     GaveUp::Yes if unblock == 2 => {
-                        self.engine.node.count_error(client.worker, UNBLOCKED.as_bytes());
+                        self.engine.node.count_error(client.worker(), UNBLOCKED.as_bytes());
                         self.unsent.error(UNBLOCKED);
                         parked.sleep.failed.store(true, Relaxed);
                         break After::Next;

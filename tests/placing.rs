@@ -1,0 +1,169 @@
+//! Where connections live: on one worker while it keeps up, on all when it does not, and what they take along.
+
+mod support;
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+use support::client::{Client, Value};
+use support::server::{Server, Setup, larder};
+use support::transcript::wait_until;
+
+fn two_workers() -> Setup {
+    larder().set("worker-threads", "2")
+}
+
+fn at_home(client: &mut Client) -> bool {
+    client.int("DEBUG WORKER") == 0
+}
+
+/// The next frame, as `redis-cli` shows it.
+fn reply(client: &mut Client) -> String {
+    client.receive().expect("a reply").value.to_string()
+}
+
+/// Moves a client to the other worker, from where it answers.
+fn send_over(client: &mut Client) {
+    let other = 1 - client.int("DEBUG WORKER");
+    assert_eq!(client.text(&format!("DEBUG WORKER {other}")), "OK");
+    assert_eq!(client.int("DEBUG WORKER"), other);
+}
+
+/// Clients that keep a server busy until they are dropped.
+fn load(server: &Server, clients: usize, stop: &'static AtomicBool) -> Vec<thread::JoinHandle<()>> {
+    let connect = |_| {
+        let mut client = server.connect();
+        thread::spawn(move || {
+            let many = b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nvalue\r\n".repeat(100);
+            while !stop.load(Relaxed) {
+                client.send_raw(&many).expect("sent");
+                (0..100).for_each(|_| assert!(client.receive().is_ok()));
+            }
+        })
+    };
+    (0..clients).map(connect).collect()
+}
+
+/// Redis users rely on it unknowingly: one thread runs what it is sent in the order in which it arrives.
+#[test]
+fn what_one_client_has_sent_runs_before_what_another_sends_later() {
+    let server = two_workers().start();
+    let (mut sends, mut asks) = (server.connect(), server.connect());
+    for round in 1..=500 {
+        sends.send(&["INCR", "rounds"]).expect("sent");
+        assert_eq!(asks.int("INCRBY rounds 0"), round);
+        assert!(sends.receive().is_ok());
+    }
+}
+
+#[test]
+fn a_client_takes_along_what_it_is_in_the_middle_of() {
+    let server = two_workers().start();
+    let (mut moving, mut other) = (server.connect(), server.connect());
+    moving.run("SELECT 3");
+    moving.run("CLIENT SETNAME moving");
+    send_over(&mut moving);
+    // A transaction, watched keys and its queue.
+    moving.run("WATCH watched");
+    send_over(&mut moving);
+    moving.run("MULTI");
+    moving.run("SET a 1");
+    moving.run("DEBUG WORKER 0");
+    moving.run("GET a");
+    other.run("SELECT 3");
+    assert_eq!(moving.run("EXEC").lines(), ["1) OK", "2) OK", "3) \"1\""]);
+    moving.run("WATCH watched");
+    send_over(&mut moving);
+    other.run("SET watched changed");
+    moving.run("MULTI");
+    moving.run("SET a 2");
+    assert_eq!(moving.run("EXEC"), Value::Null);
+    assert_eq!(moving.text("CLIENT GETNAME"), "moving");
+}
+
+#[test]
+fn requests_sent_before_and_behind_a_move_are_answered_in_order() {
+    let server = two_workers().start();
+    let mut client = server.connect();
+    for round in 0..50 {
+        let to = round % 2;
+        let text = format!("ECHO before\r\nDEBUG WORKER {to}\r\nECHO behind\r\nSET key {}", "x".repeat(100));
+        client.send_raw(text.as_bytes()).expect("sent");
+        // The last request is cut off where the client moves.
+        let replies: Vec<String> = (0..3).map(|_| reply(&mut client)).collect();
+        assert_eq!(replies, ["\"before\"", "OK", "\"behind\""]);
+        client.send_raw(b"yz\r\n").expect("sent");
+        assert_eq!(reply(&mut client), "OK");
+        assert_eq!(client.int("DEBUG WORKER"), to);
+        assert_eq!(client.int("STRLEN key"), 102);
+    }
+}
+
+#[test]
+fn a_big_argument_is_not_lost_on_the_way() {
+    let server = two_workers().start();
+    let mut client = server.connect();
+    let big = "b".repeat(3_000_000);
+    for to in [1, 0] {
+        let (first, rest) = big.split_at(1_000_000);
+        let start =
+            format!("*3\r\n$5\r\nDEBUG\r\n$6\r\nWORKER\r\n$1\r\n{to}\r\n*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$3000000\r\n");
+        client.send_raw(start.as_bytes()).expect("sent");
+        client.send_raw(first.as_bytes()).expect("sent");
+        assert_eq!(reply(&mut client), "OK");
+        client.send_raw(rest.as_bytes()).expect("sent");
+        client.send_raw(b"\r\n").expect("sent");
+        assert_eq!(reply(&mut client), "OK");
+        assert_eq!(client.int("STRLEN big"), 3_000_000);
+    }
+}
+
+#[test]
+fn a_subscriber_gets_every_message_in_order_while_it_moves() {
+    let server = two_workers().start();
+    let mut subscriber = server.connect();
+    subscriber.run("HELLO 3");
+    subscriber.run("SUBSCRIBE news");
+    let mut publisher = server.connect();
+    let publishing = thread::spawn(move || {
+        (0..2000).for_each(|n| assert_eq!(publisher.int(&format!("PUBLISH news {n}")), 1));
+    });
+    let (mut next, mut to) = (0, 0);
+    while next < 2000 {
+        subscriber.send(&["DEBUG", "WORKER", &to.to_string()]).expect("sent");
+        to = 1 - to;
+        loop {
+            let frame = reply(&mut subscriber);
+            if frame == "OK" {
+                break;
+            }
+            assert!(frame.ends_with(&format!(" \"{next}\"")), "{next} was expected, not {frame}");
+            next += 1;
+        }
+    }
+    publishing.join().expect("published");
+}
+
+/// A media server's clients are few and busy; a Django site's are many and idle at night.
+#[test]
+fn busy_clients_spread_and_come_home_when_it_is_quiet() {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let server = two_workers().start();
+    let mut clients: Vec<Client> = (0..8).map(|_| server.connect()).collect();
+    assert!(clients.iter_mut().all(at_home), "there is one worker's work");
+    let load = load(&server, 4, &STOP);
+    // These ask now and then, which is busy enough to be moved.
+    let until = Instant::now() + Duration::from_secs(30);
+    while clients.iter_mut().all(at_home) {
+        assert!(Instant::now() < until, "nobody has moved");
+    }
+    STOP.store(true, Relaxed);
+    load.into_iter().for_each(|thread| thread.join().expect("loaded"));
+    wait_until(|| {
+        thread::sleep(Duration::from_millis(100));
+        clients.iter_mut().all(at_home)
+    })
+    .expect("all are home again");
+    let mut late = server.connect();
+    assert!(at_home(&mut late), "new ones go where the others are");
+}

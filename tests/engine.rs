@@ -118,11 +118,11 @@ fn a_log_read_back_makes_another_keyspace_equal() {
                 clock.advance_ms(rng.below(50));
             }
             if step % 100 == 0 {
-                (0..source.node.keyspace.shard_count()).for_each(|s| while source.sweep(s) {});
+                (0..source.node.keyspace.shard_count()).for_each(|s| while source.sweep(s).more {});
             }
         }
         clock.advance_ms(1000);
-        (0..source.node.keyspace.shard_count()).for_each(|s| while source.sweep(s) {});
+        (0..source.node.keyspace.shard_count()).for_each(|s| while source.sweep(s).more {});
 
         let mut bytes = Vec::new();
         source.node.log.read(&pin, &mut bytes);

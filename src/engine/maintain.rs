@@ -7,6 +7,7 @@ use crate::client::Client;
 use crate::client::outbox::in_transit_bytes;
 use crate::keyspace::Txn;
 use crate::keyspace::evict;
+use crate::keyspace::expire::Swept;
 use crate::keyspace::memory::counted_bytes;
 use crate::keyspace::namespace::Policy;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,22 +16,22 @@ use std::sync::atomic::Ordering::Relaxed;
 const SWEEP_BUDGET: usize = 256;
 
 impl Engine {
-    /// Expires what is due in one shard; true when there is more to do now.
-    pub fn sweep(&self, shard: usize) -> bool {
+    /// Expires what is due in one shard.
+    pub fn sweep(&self, shard: usize) -> Swept {
         let keyspace = &self.node.keyspace;
         if !keyspace.interest.active_expire.load(Relaxed) {
-            return false;
+            return Swept::default();
         }
         let now_ms = self.node.clock.now_ms();
         // What a frozen script holds is swept after it.
-        let Ok(mut txn) = Txn::of_shards(keyspace, 0, now_ms, &[shard as u32]) else { return false };
+        let Ok(mut txn) = Txn::of_shards(keyspace, 0, now_ms, &[shard as u32]) else { return Swept::default() };
         txn.keep_expired = self.node.generation.load(Relaxed) != 0 && self.node.paused(true, now_ms).is_some();
         let started_us = self.node.clock.monotonic_us();
         let swept = txn.sweep(SWEEP_BUDGET);
         let ready = self.commit(txn, Unit::default());
         self.note_latency("expire-cycle", now_ms, self.node.clock.monotonic_us() - started_us);
         self.serve_ready(ready);
-        swept.more
+        swept
     }
 
     /// Whether a key or a field of one shard has a deadline. A busy shard counts as one that has.

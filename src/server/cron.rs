@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How often a worker looks for due deadlines while a key in its shards has one.
-const SWEEP_EVERY: Duration = Duration::from_millis(5);
+/// How soon a worker looks for due deadlines again, at least and at most, while a key in its shards has one: soon after it
+/// has found some.
+const SWEEP_EVERY: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(40)];
 
 /// The sweep of one worker's shards, and of connections that it keeps for nothing. It sleeps while no key in them has a
 /// deadline and no connection is kept, until a tick of the server finds one: a worker with nothing to do has no timer.
@@ -43,17 +44,22 @@ impl Sweeper {
 
     /// Expires what is due, for ever.
     pub async fn run(&self, engine: &Engine) {
+        let [soon, late] = SWEEP_EVERY;
+        let mut pause = soon;
         loop {
-            let (mut volatile, mut more) = (false, false);
+            let (mut volatile, mut found, mut more) = (false, false, false);
             for shard in self.volatile_shards(engine) {
                 volatile = true;
-                more |= engine.sweep(shard);
+                let swept = engine.sweep(shard);
+                found |= swept.expired > 0;
+                more |= swept.more;
             }
+            pause = if found { soon } else { late.min(2 * pause) };
             migrate::close_unused(&engine.node.stats);
             if more {
                 tokio::task::yield_now().await;
             } else if volatile {
-                tokio::time::sleep(SWEEP_EVERY).await;
+                tokio::time::sleep(pause).await;
             } else {
                 self.asleep.store(true, Relaxed);
                 self.bell.notified().await;

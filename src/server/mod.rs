@@ -158,7 +158,7 @@ fn run_worker(
     let _ = starting.send(runtime.handle().clone());
     crate::base::alloc::settle_arena();
     desk::warm_up();
-    workers.begin(index);
+    workers.begin(index, runtime.handle());
     // The process ends with its workers. A connection that holds a late script borrows from the engine across its awaits,
     // which only a borrow for ever allows; it also saves the workers a fight for one counter of references.
     let lasting: &'static Engine = Box::leak(Box::new(engine.clone()));

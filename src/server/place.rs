@@ -4,8 +4,8 @@
 //! what another sends later, though nobody has waited for a reply, as a server with one thread would have it; a message
 //! for another client wakes no other thread; the rest of the cores stay asleep. When the first worker gets busy, half of
 //! its busy connections move to another, and so on, until the load is even; when there is little to do for a while, they
-//! move home again. It is the worker's CPU time that counts, which says the same on a machine that is busy with other
-//! things.
+//! move home again. A worker is as busy as it has turns to take; but on a machine that is busy with other things the least
+//! turn takes long, so one that uses little CPU time is not.
 //!
 //! A connection moves when it is at rest, between two requests: its socket leaves the runtime of one worker, and all else
 //! that it is goes to the other in one piece.
@@ -18,10 +18,13 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::sync::mpsc;
 
-/// A worker that spends so much of its time, in percent, shares its connections with others.
+/// A worker that spends so much of its time in turns, in percent, shares its connections with others.
 const BUSY: u64 = 50;
+/// Below so much CPU time, in percent, the time of its turns does not count.
+const AT_WORK: u64 = 15;
 /// Connections move home when all workers together spend less than this.
 const QUIET: u64 = 20;
 /// They do so when it has been quiet for so many ticks.
@@ -68,7 +71,13 @@ struct Way {
     hand: mpsc::UnboundedSender<Handed>,
     /// Connections it has.
     load: AtomicUsize,
-    clock: OnceLock<ThreadClock>,
+    pulse: OnceLock<Pulse>,
+}
+
+/// What tells how busy a worker is.
+struct Pulse {
+    clock: ThreadClock,
+    runtime: RuntimeMetrics,
 }
 
 /// The ways to all workers.
@@ -89,18 +98,18 @@ impl Workers {
         let (ways, arrivals) = (0..count)
             .map(|_| {
                 let (hand, arrivals) = mpsc::unbounded_channel();
-                (Way { hand, load: AtomicUsize::new(0), clock: OnceLock::new() }, arrivals)
+                (Way { hand, load: AtomicUsize::new(0), pulse: OnceLock::new() }, arrivals)
             })
             .unzip();
         let workers = Workers { ways, spread: AtomicBool::new(false), stuck: AtomicBool::new(false) };
         (Arc::new(workers), arrivals)
     }
 
-    /// The calling thread is this worker.
-    pub(super) fn begin(&self, worker: usize) {
+    /// The calling thread is this worker, and this is its runtime.
+    pub(super) fn begin(&self, worker: usize, runtime: &Handle) {
         if let Some(clock) = ThreadClock::of_this_thread() {
             // A worker begins once.
-            let _ = self.ways[worker].clock.set(clock);
+            let _ = self.ways[worker].pulse.set(Pulse { clock, runtime: runtime.metrics() });
         }
     }
 
@@ -142,7 +151,7 @@ impl Workers {
 /// Decides who moves, at every tick of the server.
 pub(super) struct Balance {
     workers: Arc<Workers>,
-    /// When it last looked: monotonic nanoseconds, CPU time and turns of each worker.
+    /// When it last looked, in monotonic nanoseconds, and what it saw of each worker.
     last_ns: u64,
     seen: Vec<Seen>,
     quiet_ticks: u32,
@@ -151,7 +160,8 @@ pub(super) struct Balance {
 #[derive(Clone, Copy, Default)]
 struct Seen {
     cpu_ns: u64,
-    turns: u64,
+    busy_ns: u64,
+    reads: u64,
 }
 
 impl Balance {
@@ -183,17 +193,22 @@ impl Balance {
         }
     }
 
-    /// The share of its time that each worker has spent, in percent.
+    /// How busy each worker has been, in percent.
     fn look(&mut self, engine: &Engine, passed_ns: u64) -> Vec<u64> {
         let mut busy = Vec::with_capacity(self.seen.len());
         for (worker, (way, seen)) in self.workers.ways.iter().zip(&mut self.seen).enumerate() {
-            let cpu_ns = way.clock.get().map_or(0, |clock| clock.nanos());
-            let turns = engine.node.stats.worker(worker).reads.get();
-            busy.push(100 * cpu_ns.saturating_sub(seen.cpu_ns) / passed_ns);
-            if worker == 0 {
-                self.workers.stuck.store(busy[0] >= BUSY && turns == seen.turns, Relaxed);
+            let mut now = Seen { reads: engine.node.stats.worker(worker).reads.get(), ..*seen };
+            if let Some(pulse) = way.pulse.get() {
+                now.cpu_ns = pulse.clock.nanos();
+                now.busy_ns = pulse.runtime.worker_total_busy_duration(0).as_nanos() as u64;
             }
-            *seen = Seen { cpu_ns, turns };
+            let cpu = 100 * now.cpu_ns.saturating_sub(seen.cpu_ns) / passed_ns;
+            let turns = 100 * now.busy_ns.saturating_sub(seen.busy_ns) / passed_ns;
+            busy.push(if cpu < AT_WORK { cpu } else { cpu.max(turns) });
+            if worker == 0 {
+                self.workers.stuck.store(cpu >= AT_WORK && now.reads == seen.reads, Relaxed);
+            }
+            *seen = now;
         }
         busy
     }

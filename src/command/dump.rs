@@ -126,7 +126,7 @@ impl Options {
 fn restore(ctx: &mut Ctx<'_, '_>) -> Result {
     let options = Options::parse(ctx.args)?;
     let key = ctx.args.all()[1];
-    if !options.replace && ctx.txn.exists(key) {
+    if !options.replace && ctx.txn.peek(key).is_some() {
         return Err(Error::Text("BUSYKEY Target key name already exists."));
     }
     let deadline = deadline_of(ctx, options.absolute_ttl)?;

@@ -348,7 +348,7 @@ fn database(ctx: &Ctx<'_, '_>, number: i64) -> Result<usize> {
 
 /// Answers null without the key, else what `show` writes of its entry.
 fn about(ctx: &mut Ctx<'_, '_>, show: impl Fn(&mut Reply, &Entry)) -> Result {
-    match ctx.txn.get(&ctx.args[2]) {
+    match ctx.txn.get_untold(&ctx.args[2]) {
         Some(entry) => show(ctx.reply, entry),
         None => ctx.reply.null(),
     }
@@ -369,7 +369,7 @@ pub fn encoding(entry: &Entry) -> &'static str {
 
 fn freq(ctx: &mut Ctx<'_, '_>) -> Result {
     let (namespace, now_ms) = (&ctx.txn.keyspace().namespace, ctx.txn.now_ms());
-    match ctx.txn.get(&ctx.args[2]).map(Entry::access) {
+    match ctx.txn.get_untold(&ctx.args[2]).map(Entry::access) {
         None => ctx.reply.null(),
         Some(word) if namespace.policy().is_lfu() => ctx.reply.int(i64::from(lfu::counter(word, namespace, now_ms))),
         Some(_) => return Err(Error::Text(NO_LFU)),
@@ -379,7 +379,7 @@ fn freq(ctx: &mut Ctx<'_, '_>) -> Result {
 
 fn idletime(ctx: &mut Ctx<'_, '_>) -> Result {
     let (namespace, now_ms) = (&ctx.txn.keyspace().namespace, ctx.txn.now_ms());
-    match ctx.txn.get(&ctx.args[2]).map(Entry::access) {
+    match ctx.txn.get_untold(&ctx.args[2]).map(Entry::access) {
         None => ctx.reply.null(),
         Some(_) if namespace.policy().is_lfu() => return Err(Error::Text(LFU)),
         Some(word) => ctx.reply.int(lru::idle_seconds(word, namespace, now_ms) as i64),

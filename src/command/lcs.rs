@@ -37,8 +37,9 @@ const LCS: Command = Command::new(
 );
 
 fn lcs(ctx: &mut Ctx<'_, '_>) -> Result {
-    let a = lcs_text(ctx, 1)?;
-    let b = lcs_text(ctx, 2)?;
+    // Both are looked up, whatever the first is.
+    let (a, b) = (lcs_text(ctx, 1), lcs_text(ctx, 2));
+    let (a, b) = (a?, b?);
     let options = LcsOptions::parse(ctx)?;
     let limit = ctx.node.config.proto_max_bulk_len.size();
     if Lcs::table_bytes(a.len(), b.len()).is_none_or(|bytes| bytes as u64 > limit) {

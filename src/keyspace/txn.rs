@@ -222,13 +222,18 @@ impl<'k> Txn<'k> {
     #[cold]
     fn settle_late(&mut self, late: Late) {
         let db = self.db;
-        for (d, key) in late.expired {
+        let Late { mut expired, missed } = late;
+        for (d, key) in missed {
+            self.db = d as usize;
+            if let Some(at) = expired.iter().position(|(e, gone)| *e == d && *gone == key) {
+                expired.remove(at);
+                self.settle(&key);
+            }
+            self.event(Class::KEY_MISS, "keymiss", &key);
+        }
+        for (d, key) in expired {
             self.db = d as usize;
             self.settle(&key);
-        }
-        for (d, key) in late.missed {
-            self.db = d as usize;
-            self.event(Class::KEY_MISS, "keymiss", &key);
         }
         self.db = db;
     }

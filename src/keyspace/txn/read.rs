@@ -42,6 +42,16 @@ impl Txn<'_> {
     /// The live entry of a key, as a command reads it: hits and misses are counted and the access clock is set.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<&Entry> {
+        let found = self.get_untold(key);
+        if found.is_none() && self.notify.any(Class::KEY_MISS) && !self.no_stats {
+            self.late.borrow_mut().get_or_insert_default().missed.push((self.db as u32, key.into()));
+        }
+        found
+    }
+
+    /// The same, but a miss is no event.
+    #[inline]
+    pub fn get_untold(&self, key: &[u8]) -> Option<&Entry> {
         let hash = self.hash(key);
         let found = self.peek_hashed(key, hash);
         if self.no_stats {
@@ -53,12 +63,7 @@ impl Txn<'_> {
                 counters.hits.set(counters.hits.get() + 1);
                 self.touch(entry, hash);
             }
-            None => {
-                counters.misses.set(counters.misses.get() + 1);
-                if self.notify.any(Class::KEY_MISS) {
-                    self.late.borrow_mut().get_or_insert_default().missed.push((self.db as u32, key.into()));
-                }
-            }
+            None => counters.misses.set(counters.misses.get() + 1),
         }
         found
     }

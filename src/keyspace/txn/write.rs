@@ -101,12 +101,23 @@ impl Txn<'_> {
     #[inline]
     pub fn event(&mut self, class: Class, name: &'static str, key: &[u8]) {
         if self.notify.any(class) {
+            self.tell_missed();
             self.changes.get_or_insert_default().events.push(Event {
                 db: self.db as u32,
                 class,
                 name,
                 key: key.into(),
             });
+        }
+    }
+
+    /// Records the misses of the reads so far: what was looked for comes before what was then changed. They wait for the
+    /// end where a deadline was found passed, because that is told first.
+    fn tell_missed(&mut self) {
+        let Some(late) = self.late.get_mut().as_mut().filter(|late| late.expired.is_empty()) else { return };
+        for (db, key) in std::mem::take(&mut late.missed) {
+            let event = Event { db, class: Class::KEY_MISS, name: "keymiss", key };
+            self.changes.get_or_insert_default().events.push(event);
         }
     }
 

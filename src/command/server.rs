@@ -1,7 +1,7 @@
 //! FLUSHALL, SWAPDB, TIME, ROLE, SHUTDOWN and other commands on the server as a whole.
 
 use super::Command;
-use super::ctx::{Block, Ctx, Outcome, Result, TimeoutReply};
+use super::ctx::{Block, Ctx, Origin, Outcome, Result, TimeoutReply};
 use super::error::Error;
 use crate::base::num::parse_i64;
 use crate::client::Marks;
@@ -267,7 +267,10 @@ const REPLICAOF: Command = Command::new(
     },
 );
 
-const SLAVEOF: Command = Command::new(replicaof, CommandSpec { name: "SLAVEOF", since: "1.0.0", ..REPLICAOF.spec });
+const SLAVEOF: Command = Command::new(
+    replicaof,
+    CommandSpec { name: "SLAVEOF", since: "1.0.0", deprecated: Some(("5.0.0", "`REPLICAOF`")), ..REPLICAOF.spec },
+);
 
 const CLUSTER: Command = Command::container(
     CommandSpec {
@@ -306,8 +309,14 @@ const CLUSTER: Command = Command::container(
         Command::new(cluster_disabled, cluster("SET-CONFIG-EPOCH", 3, "3.0.0")),
         Command::new(cluster_disabled, cluster("SETSLOT", -4, "3.0.0")),
         Command::new(cluster_disabled, cluster("SHARDS", 2, "7.0.0")),
-        Command::new(cluster_disabled, cluster("SLAVES", 3, "3.0.0")),
-        Command::new(cluster_disabled, cluster("SLOTS", 2, "3.0.0")),
+        Command::new(
+            cluster_disabled,
+            CommandSpec { deprecated: Some(("5.0.0", "`CLUSTER REPLICAS`")), ..cluster("SLAVES", 3, "3.0.0") },
+        ),
+        Command::new(
+            cluster_disabled,
+            CommandSpec { deprecated: Some(("7.0.0", "`CLUSTER SHARDS`")), ..cluster("SLOTS", 2, "3.0.0") },
+        ),
     ],
 );
 
@@ -527,6 +536,9 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn monitor(ctx: &mut Ctx<'_, '_>) -> Result {
+    if ctx.origin == Origin::Exec {
+        return Err(Error::Text("ERR MONITOR isn't allowed for DENY BLOCKING client"));
+    }
     let client = &ctx.session.client;
     if !client.marks.any(Marks::MONITOR) {
         client.marks.set(Marks::MONITOR, true);

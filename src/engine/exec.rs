@@ -39,11 +39,14 @@ impl Engine {
             self.refuse(session, Some(known), &error, reply);
             return Flow::Next;
         }
-        self.feed_monitors(session, known, argv.all());
         self.prepare(&mut txn, session, known);
         let mut unit = Unit::of(&session.client);
         let host = token.as_deref_mut();
         let (outcome, failed) = self.call(&mut txn, host, session, known, argv, reply, Origin::Client, &mut unit);
+        // Afterwards: SELECT is shown in its new database, and what has to come again is shown once.
+        if !matches!(outcome, Outcome::Held) {
+            self.feed_monitors(session, known, argv.all());
+        }
         let mut flow = match outcome {
             Outcome::Done => Flow::Next,
             Outcome::Sleep(ms) => Flow::Sleep(ms),

@@ -341,11 +341,11 @@ impl Engine {
         replies: &mut Reply,
         unit: &mut Unit,
     ) -> Step {
-        self.feed_monitors(session, known, argv);
         let argv = Argv::new(argv);
         txn.select(session.db);
         match (known.command.run, host) {
             (Run::Engine(EngineOp::Unwatch), _) => {
+                self.feed_monitors(session, known, argv.all());
                 replies.ok();
                 Step::Ended(false)
             }
@@ -359,6 +359,7 @@ impl Engine {
             (Run::Handler(_) | Run::Hosted(_) | Run::Remote(_), host) => {
                 self.prepare(txn, session, known);
                 let (outcome, failed) = self.call(txn, host, session, known, argv, replies, Origin::Exec, unit);
+                self.feed_monitors(session, known, argv.all());
                 match outcome {
                     Outcome::Block(block) => reply_timeout(block.on_timeout, replies),
                     Outcome::Done | Outcome::Sleep(_) | Outcome::Held => {}

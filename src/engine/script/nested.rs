@@ -189,13 +189,13 @@ impl<'k> Nested<'_, 'k> {
         let (engine, session, run) = (self.engine, &mut *self.session, &mut *self.run);
         session.moment = session.moment.at(engine.node.clock.monotonic_ns());
         run.wrote |= known.command.spec.flags.has(Flags::WRITE);
-        engine.feed_monitors(session, known, args);
         self.txn.select(session.db);
         engine.prepare(self.txn, session, known);
         let mut unlogged = Unit::default();
         let unit = if run.logged { &mut *self.unit } else { &mut unlogged };
         let argv = Argv::new(args);
         let (outcome, failed) = engine.call(self.txn, None, session, known, argv, &mut run.reply, Origin::Script, unit);
+        engine.feed_monitors(session, known, args);
         match outcome {
             // DEBUG SLEEP: the point of it is that everybody waits.
             Outcome::Sleep(ms) => std::thread::sleep(Duration::from_millis(ms)),

@@ -87,6 +87,7 @@ const QUIT: Command = Command::new(
     quit,
     CommandSpec {
         name: "QUIT",
+        deprecated: Some(("7.2.0", "just closing the connection")),
         summary: "Closes the connection.",
         arity: Arity::at_least(1),
         flags: OPEN.without(Flags::SENTINEL),

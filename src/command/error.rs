@@ -42,8 +42,8 @@ pub enum Error {
     InvalidExpire(&'static str),
     /// The wrong number of arguments, with the command's full name in lower case.
     Arity(Cow<'static, str>),
-    /// No such subcommand.
-    UnknownSubcommand(Vec<u8>, &'static str),
+    /// No such subcommand of the command that was called by this name.
+    UnknownSubcommand(Vec<u8>, Vec<u8>),
     /// A subcommand with arguments that it does not take, in the words that containers use.
     WrongSubcommand(Vec<u8>, &'static str),
     /// A frozen script holds what the command needs: the engine runs it again later, and no client sees this.
@@ -92,7 +92,9 @@ impl Error {
                 let mut text = b"ERR unknown subcommand '".to_vec();
                 let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
                 text.extend_from_slice(&word[..word.len().min(128)]);
-                text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
+                text.extend_from_slice(b"'. Try ");
+                text.extend_from_slice(until_nul(container));
+                text.extend_from_slice(b" HELP.");
                 return Cow::Owned(text);
             }
             Error::WrongSubcommand(word, container) => {

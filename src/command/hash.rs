@@ -91,6 +91,7 @@ const HMSET: Command = Command::new(
     hmset,
     CommandSpec {
         name: "HMSET",
+        deprecated: Some(("4.0.0", "`HSET` with several pairs")),
         summary: "Sets fields of a hash.",
         since: "2.0.0",
         complexity: "O(N) in the fields set",

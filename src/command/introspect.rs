@@ -192,7 +192,7 @@ fn info(ctx: &mut Ctx<'_, '_>) -> Result {
     for name in names {
         match find(ctx.commands, name) {
             Some(known) => describe(ctx.reply, ctx.commands, known),
-            None => ctx.reply.null_array(),
+            None => ctx.reply.null(),
         }
     }
     Ok(Outcome::Done)
@@ -258,9 +258,6 @@ fn legacy_range(keys: &Keys) -> (i64, i64, i64) {
     let (mut first, mut last, mut step) = (0i64, 0i64, 0i64);
     for spec in keys.specs() {
         let (Begin::Index(begin), Find::Range { last: end, step: by, .. }) = (spec.begin, spec.find) else { continue };
-        if spec.access.is_channel() {
-            continue;
-        }
         let end = if end >= 0 { begin as i64 + end as i64 } else { end as i64 };
         if first == 0 {
             (first, last, step) = (begin as i64, end, by as i64);
@@ -349,7 +346,8 @@ fn docs(ctx: &mut Ctx<'_, '_>) -> Result {
 fn document(reply: &mut Reply, table: &CommandTable, known: &Known) {
     let spec = &known.command.spec;
     let subcommands = subcommands(table, known);
-    let pairs = 4 + !spec.args.is_empty() as usize + !subcommands.is_empty() as usize;
+    let pairs =
+        4 + 3 * spec.deprecated.is_some() as usize + !spec.args.is_empty() as usize + !subcommands.is_empty() as usize;
     reply.map(pairs);
     for (name, text) in [
         ("summary", spec.summary),
@@ -359,6 +357,13 @@ fn document(reply: &mut Reply, table: &CommandTable, known: &Known) {
     ] {
         reply.bulk(name.as_bytes());
         reply.bulk(text.as_bytes());
+    }
+    if let Some((since, instead)) = spec.deprecated {
+        reply.bulk(b"doc_flags");
+        reply.set(1);
+        reply.simple("deprecated");
+        text_pair(reply, "deprecated_since", since);
+        text_pair(reply, "replaced_by", instead);
     }
     if !spec.args.is_empty() {
         reply.bulk(b"arguments");

@@ -289,7 +289,7 @@ impl CommandTable {
             None => Ok(found),
             Some(word) => self
                 .find_sub(found, word)
-                .ok_or_else(|| Error::UnknownSubcommand(word.to_vec(), found.command.spec.name)),
+                .ok_or_else(|| Error::UnknownSubcommand(word.to_vec(), argv[0].to_ascii_uppercase())),
         }
     }
     /// The command of this number.

@@ -105,6 +105,7 @@ const SETNX: Command = Command::new(
     setnx,
     CommandSpec {
         name: "SETNX",
+        deprecated: Some(("2.6.12", "`SET` with `NX`")),
         summary: "Sets a key to a string unless the key exists.",
         arity: Arity::exactly(3),
         flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
@@ -119,6 +120,7 @@ const SETEX: Command = Command::new(
     |ctx| set_expiring(ctx, Unit::Seconds, "setex"),
     CommandSpec {
         name: "SETEX",
+        deprecated: Some(("2.6.12", "`SET` with `EX`")),
         summary: "Sets a key to a string that lives for some seconds.",
         since: "2.0.0",
         arity: Arity::exactly(4),
@@ -134,6 +136,7 @@ const PSETEX: Command = Command::new(
     |ctx| set_expiring(ctx, Unit::Milliseconds, "psetex"),
     CommandSpec {
         name: "PSETEX",
+        deprecated: Some(("2.6.12", "`SET` with `PX`")),
         summary: "Sets a key to a string that lives for some milliseconds.",
         since: "2.6.0",
         args: &[Arg::key("key"), Arg::integer("milliseconds"), Arg::string("value")],
@@ -145,6 +148,7 @@ const GETSET: Command = Command::new(
     getset,
     CommandSpec {
         name: "GETSET",
+        deprecated: Some(("6.2.0", "`SET` with `GET`")),
         summary: "Sets a key to a string and returns the one it held.",
         arity: Arity::exactly(3),
         flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
@@ -292,6 +296,7 @@ const SUBSTR: Command = Command::new(
     getrange,
     CommandSpec {
         name: "SUBSTR",
+        deprecated: Some(("2.0.0", "`GETRANGE`")),
         summary: "Returns a part of the string stored at a key; the old name of GETRANGE.",
         since: "1.0.0",
         ..GETRANGE.spec

@@ -18,6 +18,8 @@ pub struct CommandSpec {
     pub summary: &'static str,
     /// The Redis version that introduced it.
     pub since: &'static str,
+    /// The Redis version from which on another command is to be preferred, and which one.
+    pub deprecated: Option<(&'static str, &'static str)>,
     /// Time complexity, as shown by COMMAND DOCS.
     pub complexity: &'static str,
     /// The group of COMMAND DOCS.
@@ -46,6 +48,7 @@ impl CommandSpec {
         name: "",
         summary: "",
         since: "1.0.0",
+        deprecated: None,
         complexity: "O(1)",
         group: Group::Generic,
         arity: Arity(1),

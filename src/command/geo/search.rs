@@ -22,6 +22,7 @@ pub(super) const GEORADIUS: Command = Command::new(
     georadius,
     CommandSpec {
         name: "GEORADIUS",
+        deprecated: Some(("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with `BYRADIUS`")),
         summary: "Finds members in a circle around a position.",
         since: "3.2.0",
         complexity: "O(N+log(M)) with N being the number of members in the cells around the shape and M the number of all members.",
@@ -65,6 +66,7 @@ pub(super) const GEORADIUSBYMEMBER: Command = Command::new(
     georadiusbymember,
     CommandSpec {
         name: "GEORADIUSBYMEMBER",
+        deprecated: Some(("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with `BYRADIUS` and `FROMMEMBER`")),
         summary: "Finds members in a circle around a member.",
         since: "3.2.0",
         complexity: "O(N+log(M)) with N being the number of members in the cells around the shape and M the number of all members.",
@@ -104,6 +106,7 @@ pub(super) const GEORADIUSBYMEMBER_RO: Command = Command::new(
     georadiusbymember_ro,
     CommandSpec {
         name: "GEORADIUSBYMEMBER_RO",
+        deprecated: Some(("6.2.0", "`GEOSEARCH` with `BYRADIUS` and `FROMMEMBER`")),
         summary: "Finds members in a circle around a member, without storing them.",
         since: "3.2.10",
         complexity: "O(N+log(M)) with N being the number of members in the cells around the shape and M the number of all members.",
@@ -130,6 +133,7 @@ pub(super) const GEORADIUS_RO: Command = Command::new(
     georadius_ro,
     CommandSpec {
         name: "GEORADIUS_RO",
+        deprecated: Some(("6.2.0", "`GEOSEARCH` with `BYRADIUS`")),
         summary: "Finds members in a circle around a position, without storing them.",
         since: "3.2.10",
         complexity: "O(N+log(M)) with N being the number of members in the cells around the shape and M the number of all members.",
@@ -569,7 +573,8 @@ fn sort(hits: &mut [Hit], order: Order) {
 
 fn answer(ctx: &mut Ctx<'_, '_>, mut request: Request<'_>, source_at: usize) -> Result {
     request.check(&ctx.args[0])?;
-    let source = ctx.txn.read::<ZSet>(&ctx.args[source_at])?;
+    // It has been counted as read before.
+    let source = ctx.txn.peek_as::<ZSet>(&ctx.args[source_at])?;
     let mut found = Vec::new();
     let mut unit = 1.0;
     if let (Some(zset), Some(search)) = (source, request.search()) {

@@ -42,6 +42,7 @@ pub(super) const RPOPLPUSH: Command = Command::new(
     rpoplpush,
     CommandSpec {
         name: "RPOPLPUSH",
+        deprecated: Some(("6.2.0", "`LMOVE` with `RIGHT` and `LEFT`")),
         summary: "Moves the last element of a list to the head of another and returns it.",
         since: "1.2.0",
         complexity: "O(1)",
@@ -80,6 +81,7 @@ pub(super) const BRPOPLPUSH: Command = Command::new(
     brpoplpush,
     CommandSpec {
         name: "BRPOPLPUSH",
+        deprecated: Some(("6.2.0", "`BLMOVE` with `RIGHT` and `LEFT`")),
         summary: "As RPOPLPUSH, and waits for an element if there is none.",
         since: "2.2.0",
         complexity: "O(1)",

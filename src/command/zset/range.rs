@@ -71,6 +71,7 @@ pub(super) const ZREVRANGE: Command = Command::new(
     zrevrange,
     CommandSpec {
         name: "ZREVRANGE",
+        deprecated: Some(("6.2.0", "`ZRANGE` with `REV`")),
         summary: "Returns the members in a range of ranks, the highest score first.",
         since: "1.2.0",
         complexity: "O(log(N)+M), N the members of the sorted set, M those returned",
@@ -91,6 +92,7 @@ pub(super) const ZRANGEBYSCORE: Command = Command::new(
     zrangebyscore,
     CommandSpec {
         name: "ZRANGEBYSCORE",
+        deprecated: Some(("6.2.0", "`ZRANGE` with `BYSCORE`")),
         summary: "Returns the members with scores in an interval.",
         since: "1.0.5",
         complexity: "O(log(N)+M), N the members of the sorted set, M those returned",
@@ -112,6 +114,7 @@ pub(super) const ZREVRANGEBYSCORE: Command = Command::new(
     zrevrangebyscore,
     CommandSpec {
         name: "ZREVRANGEBYSCORE",
+        deprecated: Some(("6.2.0", "`ZRANGE` with `REV` and `BYSCORE`")),
         summary: "Returns the members with scores in an interval, the highest score first.",
         since: "2.2.0",
         complexity: "O(log(N)+M), N the members of the sorted set, M those returned",
@@ -133,6 +136,7 @@ pub(super) const ZRANGEBYLEX: Command = Command::new(
     zrangebylex,
     CommandSpec {
         name: "ZRANGEBYLEX",
+        deprecated: Some(("6.2.0", "`ZRANGE` with `BYLEX`")),
         summary: "Returns the members in an interval of names.",
         since: "2.8.9",
         complexity: "O(log(N)+M), N the members of the sorted set, M those returned",
@@ -153,6 +157,7 @@ pub(super) const ZREVRANGEBYLEX: Command = Command::new(
     zrevrangebylex,
     CommandSpec {
         name: "ZREVRANGEBYLEX",
+        deprecated: Some(("6.2.0", "`ZRANGE` with `REV` and `BYLEX`")),
         summary: "Returns the members in an interval of names, the last name first.",
         since: "2.8.9",
         complexity: "O(log(N)+M), N the members of the sorted set, M those returned",

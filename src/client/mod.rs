@@ -377,9 +377,12 @@ pub struct Session {
     pub frozen_us: Option<u64>,
     /// When the current request began: the end of the one before it in the same batch.
     pub moment: Moment,
-    /// The name of the last command as it was sent, and its number: most requests repeat it.
+    /// The name of the last command as it was sent, its length, and the command's number: most requests repeat it.
     pub last_name: ([u8; 16], u8, u16),
 }
+
+/// The length of the name while there is none. It is not 0: a request may name the empty word.
+pub const NO_NAME: u8 = u8::MAX;
 
 /// The flag of a session that WATCHes; `keyspace::watch` has the same shape.
 pub type DirtyFlag = Arc<AtomicBool>;
@@ -410,7 +413,7 @@ impl Session {
             no_room: false,
             frozen_us: None,
             moment: Moment::default(),
-            last_name: ([0; 16], 0, 0),
+            last_name: ([0; 16], NO_NAME, 0),
         }
     }
     /// It is this user from now on. What others see of that is in the client's labels.

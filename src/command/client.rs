@@ -461,7 +461,10 @@ fn pause(ctx: &mut Ctx<'_, '_>) -> Result {
     if ms < 0 {
         return Err(Error::Text("ERR timeout is negative"));
     }
-    let until_ms = ctx.now_ms().saturating_add(ms as u64);
+    let until_ms = ctx.now_ms() + ms as u64;
+    if until_ms > i64::MAX as u64 {
+        return Err(Error::TimeoutRange);
+    }
     let mut pause = ctx.node.pause.write();
     // A pause that is on can be made longer and wider, never shorter or narrower.
     let running = pause.until_ms > ctx.now_ms();

@@ -34,9 +34,6 @@ impl Engine {
             self.renew_user(session);
         }
         if !spec.arity.accepts(argv.len()) {
-            if session.user.is_none() && !spec.flags.has(Flags::NO_AUTH) {
-                return Verdict::Refuse(NOAUTH);
-            }
             return Verdict::Refuse(Error::Arity(known.name.to_string().into()));
         }
         if session.user.is_none() && !spec.flags.has(Flags::NO_AUTH) {

@@ -19,7 +19,7 @@ mod redact;
 pub mod script;
 pub mod settings;
 
-use crate::client::{Marks, ReplyMode, Session};
+use crate::client::{ClientType, Marks, ReplyMode, Session};
 use crate::command::args::Argv;
 use crate::command::error::Error;
 use crate::command::{CommandTable, EngineOp, Known, Run};
@@ -54,6 +54,11 @@ pub enum Flow<L> {
     Close,
     /// Stop the server.
     Shutdown,
+}
+
+/// Whether this word begins a line that only HTTP has.
+fn is_of_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// What the engine answers: a frozen unit comes with all it holds, and cannot leave its thread.
@@ -128,8 +133,13 @@ impl Engine {
         let known = match self.resolve(session, argv) {
             Ok(known) => known,
             Err(error) => {
-                // An unauthenticated client must not learn which commands exist.
-                let error = if session.user.is_none() { gate::NOAUTH } else { error };
+                if is_of_http(argv.at(0)) {
+                    tracing::warn!(
+                        "Possible SECURITY ATTACK detected: {} sends POST or Host:, as a browser does that somebody leads here (cross protocol scripting). The connection is aborted.",
+                        session.client.addr
+                    );
+                    return Flow::Close;
+                }
                 self.refuse(session, None, &error, reply);
                 return Flow::Next;
             }
@@ -266,5 +276,6 @@ impl Engine {
         patterns.iter().for_each(|p| pubsub.patterns.unsubscribe(p, id));
         shard.iter().for_each(|c| pubsub.shard_channels.unsubscribe(c, id));
         session.client.subscriptions.iter().for_each(|n| n.store(0, Relaxed));
+        session.client.kind.store(ClientType::Normal as u8, Relaxed);
     }
 }

@@ -6,7 +6,7 @@
 //! are sorted by shard, so that each shard is locked once for all of them.
 
 use super::Engine;
-use crate::client::Session;
+use crate::client::{NO_NAME, Session};
 use crate::keyspace::table::Table;
 use crate::spec::Group;
 use smallvec::SmallVec;
@@ -54,13 +54,13 @@ impl Engine {
     /// Where the last command of a session has its first key: the next ones most likely have it there, too.
     pub fn first_key_at(&self, session: &Session) -> usize {
         let (_, len, index) = session.last_name;
-        if len == 0 { 1 } else { self.commands.get(index).command.spec.keys.first_at() }
+        if len == NO_NAME { 1 } else { self.commands.get(index).command.spec.keys.first_at() }
     }
 
     /// The collections that the last command of a session works on, if it does: the next ones most likely do, too.
     pub fn collections_of(&self, session: &Session) -> Option<Group> {
         let (_, len, index) = session.last_name;
-        let group = (len > 0).then(|| self.commands.get(index).command.spec.group)?;
+        let group = (len != NO_NAME).then(|| self.commands.get(index).command.spec.group)?;
         matches!(group, Group::List | Group::Hash | Group::Set | Group::SortedSet | Group::Stream | Group::Geo)
             .then_some(group)
     }

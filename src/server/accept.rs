@@ -8,6 +8,7 @@
 
 use super::listen;
 use super::place::{Socket, Workers};
+use super::start::reason;
 use crate::client::Peer;
 use crate::config::Config;
 use crate::engine::Engine;
@@ -93,7 +94,8 @@ pub(super) fn bind_tcp(config: &Config) -> Result<Vec<TcpListener>, String> {
             // The default binds every family the machine has.
             Err(e) if (optional || name == "::*") && is_absent(&e) => {}
             Err(e) => {
-                tracing::warn!("Warning: Could not create server TCP listening socket {name}:{port}: {e}");
+                let why = reason(&e);
+                tracing::warn!("Warning: Could not create server TCP listening socket {name}:{port}: bind: {why}");
                 return Err(format!("Failed listening on port {port} (tcp), aborting."));
             }
         }
@@ -109,7 +111,7 @@ pub(super) fn bind_unix(config: &Config) -> Result<Option<UnixListener>, String>
     }
     let (mode, backlog) = (config.unixsocketperm.get() as u32, config.tcp_backlog.get() as i32);
     let bound = listen::bind_unix(path.as_ref(), mode, backlog);
-    bound.map(Some).map_err(|e| format!("Failed opening Unix socket: bind: {e}"))
+    bound.map(Some).map_err(|e| format!("Failed opening Unix socket: bind: {}", reason(&e)))
 }
 
 fn is_absent(e: &io::Error) -> bool {
@@ -160,7 +162,7 @@ async fn accept_tcp(engine: Arc<Engine>, listener: AsyncFd<TcpListener>, workers
         let (mut stream, address) = match next(&listener, TcpListener::accept).await {
             Ok(accepted) => accepted,
             Err(e) => {
-                tracing::warn!("Error accepting a client connection: {e}");
+                tracing::warn!("Error accepting a client connection: {}", reason(&e));
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
                 continue;
             }
@@ -173,6 +175,7 @@ async fn accept_tcp(engine: Arc<Engine>, listener: AsyncFd<TcpListener>, workers
             let _ = listen::keep_alive((&stream).into(), wanted_s);
         }
         let Ok(peer) = prepare_tcp(&stream, address) else { continue };
+        tracing::debug!("Accepted {}", peer.addr);
         if may_come(&engine, &mut stream, listen::is_remote(address)) {
             workers.place(Socket::Tcp(stream), peer);
         }
@@ -193,6 +196,7 @@ async fn accept_unix(engine: Arc<Engine>, listener: AsyncFd<UnixListener>, worke
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             continue;
         };
+        tracing::debug!("Accepted connection to {path}");
         let addr = format!("{path}:0");
         let peer = Peer { addr: addr.clone(), laddr: addr, fd: stream.as_raw_fd(), unix: true };
         if may_come(&engine, &mut stream, false) {

@@ -143,9 +143,9 @@ fn greet(config: &Config) {
     tracing::info!(
         "Larder version={larder}, Redis version={REDIS_VERSION}, bits=64, commit=00000000, modified=0, pid={pid}, just started"
     );
-    match config.origin.file.get() {
-        Some(_) => tracing::info!("Configuration loaded"),
-        None => tracing::warn!(
+    match config.origin.argv.get().map_or(0, |argv| argv.len()) {
+        2.. => tracing::info!("Configuration loaded"),
+        _ => tracing::warn!(
             "Warning: no config file specified, using the default config. In order to specify a config file use {} /path/to/larder.conf",
             program(config)
         ),
@@ -279,7 +279,9 @@ fn write_pidfile(config: &Config) {
 fn remove_pidfile(config: &Config) {
     if let Some(path) = pidfile(config) {
         // It may not have been written.
-        let _ = std::fs::remove_file(path);
+        if std::fs::remove_file(path).is_ok() {
+            tracing::info!("Removing the pid file.");
+        }
     }
 }
 

@@ -37,7 +37,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let mut buffer = ReadBuf::new(&mut desk.scratch[..room]);
         match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
             Ok(()) if !buffer.filled().is_empty() => {}
-            _ => return Poll::Ready(Turn::Close),
+            _ => return Poll::Ready(self.hung_up()),
         }
         let input = buffer.filled();
         self.count_input(input.len());
@@ -92,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let mut rest = (&mut big.buffer).limit(room);
         let read = match ready!(pin!(self.stream.read_buf(&mut rest)).poll(cx)) {
             Ok(read) if read > 0 => read,
-            _ => return Poll::Ready(Turn::Close),
+            _ => return Poll::Ready(self.hung_up()),
         };
         let done = big.buffer.len() == big.len;
         self.count_input(read);
@@ -105,6 +105,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             return Poll::Ready(self.run_pending(tools));
         }
         Poll::Ready(Turn::Next)
+    }
+
+    #[cold]
+    fn hung_up(&self) -> Turn {
+        tracing::debug!("Client closed connection {}", self.about());
+        Turn::Close
     }
 
     /// Reads without running anything, so that a closed connection is noticed.
@@ -121,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                             return Poll::Ready(Turn::Close);
                         }
                     }
-                    _ => return Poll::Ready(Turn::Close),
+                    _ => return Poll::Ready(self.hung_up()),
                 }
             }
         })
@@ -144,11 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let over = (bytes + queued) as i64 > self.engine.node.config.client_query_buffer_limit.get();
         if over {
             self.engine.node.stats.query_disconnections.fetch_add(1, Relaxed);
-            tracing::warn!(
-                "Closing client that reached max query buffer length: id={} addr={}",
-                client.id,
-                client.addr
-            );
+            tracing::warn!("Closing client that reached max query buffer length: {}", self.about());
         }
         over
     }

@@ -13,6 +13,7 @@ mod wait;
 
 use super::desk::{Desk, at_desk};
 use crate::client::{Client, Marks, Session};
+use crate::command::client::describe;
 use crate::engine::{Engine, Flow};
 use crate::resp::reply::Reply;
 use crate::resp::request::Parser;
@@ -247,6 +248,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         client.buffers[0].store((self.pending.capacity() + big) as u64 + self.parser.held_bytes(), Relaxed);
         client.buffers[1].store(self.unsent.memory_bytes() as u64, Relaxed);
         self.engine.count_client(client);
+    }
+
+    /// The client as the log tells of it.
+    fn about(&self) -> String {
+        let mut line = String::new();
+        describe(&self.engine.node, &self.engine.commands, &self.session.client, None, &mut line);
+        line
     }
 
     /// Moves messages from elsewhere behind the replies produced so far.

@@ -140,9 +140,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             client.marks.set(Marks::KILLED, true);
             self.engine.node.stats.outbox_disconnections.fetch_add(1, Relaxed);
             tracing::warn!(
-                "Client id={} addr={} omem={bytes} scheduled to be closed ASAP for overcoming of output buffer limits.",
-                client.id,
-                client.addr
+                "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
+                self.about()
             );
         }
         over

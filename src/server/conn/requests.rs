@@ -6,6 +6,7 @@ use super::{Big, Conn, Postponed, Turn, frozen};
 use crate::base::hash::key_hash;
 use crate::client::Session;
 use crate::command::args::Argv;
+use crate::command::error::Error;
 use crate::engine::{Engine, Flow, LocalFlow};
 use crate::resp::reply::Reply;
 use crate::resp::request::{Limits, Parser, ProtocolError, Request, Step, Words};
@@ -122,7 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                     return if self.query_over_limit() { Turn::Close } else { Turn::Next };
                 }
                 Err(error) => {
-                    out.error(error.message());
+                    tracing::debug!("{error} from client: {}", self.about());
+                    engine.error(&self.session, &Error::owned(error.message()), out);
                     self.session.closing = true;
                     break Turn::Flow(Flow::Close);
                 }

@@ -1,0 +1,82 @@
+//! The wire as strange clients use it: what ends a connection, what is counted, what the log tells of it.
+
+mod support;
+
+use std::fs;
+
+use support::client::{Client, Value};
+use support::server::{fresh_directory, larder, oracle};
+use support::transcript::wait_until;
+
+/// Browsers can be led to send requests here; the words are no commands anywhere.
+#[test]
+fn what_only_http_says_ends_the_connection_without_a_word() {
+    for setup in [larder(), oracle()] {
+        let server = setup.start();
+        for request in ["Host: localhost\r\n", "post / HTTP/1.1\r\n", "*2\r\n$4\r\nPOST\r\n$1\r\n/\r\n"] {
+            let mut client = server.connect();
+            client.send_raw(request.as_bytes()).expect("it is sent");
+            assert!(client.receive().is_err(), "{request:?} is answered by nothing");
+        }
+        assert_eq!(server.connect().run("PING"), Value::Simple(b"PONG".to_vec()));
+    }
+}
+
+#[test]
+fn a_protocol_error_counts_as_an_error() {
+    let errors = |client: &mut Client| client.info("errorstats", "errorstat_ERR").unwrap_or_default();
+    for setup in [larder(), oracle()] {
+        let server = setup.start();
+        let mut client = server.connect();
+        client.send_raw(b"*1\r\nx\r\n").expect("it is sent");
+        client.receive().expect("an error");
+        assert_eq!(errors(&mut server.connect()), "count=1");
+    }
+}
+
+/// As the cluster clients of today find the slot of a channel.
+#[test]
+fn a_channel_of_a_shard_stands_where_a_key_would() {
+    for setup in [larder(), oracle()] {
+        let server = setup.start();
+        let mut client = server.connect();
+        for (command, range) in [("SPUBLISH", [1, 1, 1]), ("SSUBSCRIBE", [1, -1, 1]), ("SUNSUBSCRIBE", [1, -1, 1])] {
+            let Value::Array(found) = client.call(&["COMMAND", "INFO", command]) else { panic!("an array") };
+            let [Value::Array(row)] = &found[..] else { panic!("one row") };
+            assert_eq!(row[3..6], range.map(Value::Int), "{command}");
+        }
+        client.send(&["COMMAND", "INFO", "nosuch"]).expect("it is sent");
+        assert_eq!(client.receive().expect("an answer").raw, b"*1\r\n$-1\r\n");
+    }
+}
+
+#[test]
+fn a_command_that_was_renamed_gives_help_by_its_new_name() {
+    for setup in [larder(), oracle()] {
+        let home = fresh_directory();
+        let file = home.join("renamed.conf");
+        fs::write(&file, "rename-command CONFIG settings\n").expect("a file in a fresh directory");
+        let server = setup.file(&file).start();
+        let Value::Error(text) = server.connect().run("settings NOSUCH") else { panic!("an error") };
+        assert_eq!(String::from_utf8_lossy(&text), "ERR unknown subcommand 'NOSUCH'. Try SETTINGS HELP.");
+        fs::remove_dir_all(home).expect("the directory is there");
+    }
+}
+
+#[test]
+fn the_log_tells_who_comes_and_goes() {
+    for setup in [larder(), oracle()] {
+        let home = fresh_directory();
+        let log = home.join("log");
+        let server = setup.set("loglevel", "verbose").set("logfile", &log.to_string_lossy()).start();
+        let tells = |word: &str| fs::read_to_string(&log).unwrap_or_default().contains(word);
+        let mut client = server.connect();
+        client.run("CLIENT SETNAME visitor");
+        assert!(tells("Configuration loaded") && tells(" - Accepted 127.0.0.1:"));
+        drop(client);
+        wait_until(|| tells(" - Client closed connection id=") && tells(" name=visitor ")).expect("its end is told");
+        server.connect().send_raw(b"*1\r\nx\r\n").expect("it is sent");
+        wait_until(|| tells("Protocol error") && tells(" from client: ")).expect("its mistake is told");
+        fs::remove_dir_all(home).expect("the directory is there");
+    }
+}

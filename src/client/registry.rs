@@ -13,6 +13,8 @@ pub struct Registry {
     next_id: AtomicU64,
     /// How many wait for their socket to take more output.
     pub slow: AtomicUsize,
+    /// How many are in the midst of a big argument.
+    pub halfway: AtomicUsize,
 }
 
 impl Registry {

@@ -1,8 +1,8 @@
 //! Timers: the sweep of each worker's shards, and the slow ticks of the whole server.
 
-use super::migrate;
 use super::place::Balance;
-use crate::client::{ClientType, Marks};
+use super::{conn, migrate};
+use crate::client::{Client, ClientType, Marks};
 use crate::engine::Engine;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -94,6 +94,7 @@ pub(super) async fn tick(engine: Arc<Engine>, sweepers: Arc<[Sweeper]>, mut bala
         engine.limit_clients();
         if tick % SLOW_EVERY == 0 {
             ring_slow(&engine);
+            ring_halfway(&engine);
         }
         engine.do_chores();
         while engine.evict_on() {
@@ -114,6 +115,17 @@ fn ring_slow(engine: &Engine) {
     }
     let slow = engine.node.clients.those(|client| client.out_bytes.load(Relaxed) > 0);
     slow.iter().for_each(|client| client.mailbox.ring());
+}
+
+/// Wakes the clients that have been silent in the midst of a big argument, so that they give back the room for its rest.
+fn ring_halfway(engine: &Engine) {
+    if engine.node.clients.halfway.load(Relaxed) == 0 {
+        return;
+    }
+    let now_ms = engine.node.clock.monotonic_us() / 1000;
+    let is_silent = |client: &Client| now_ms.saturating_sub(client.last_ms.load(Relaxed)) > conn::PATIENCE_MS;
+    let silent = engine.node.clients.those(|client| client.query[1].load(Relaxed) > 0 && is_silent(client));
+    silent.iter().for_each(|client| client.mailbox.ring());
 }
 
 /// Closes clients that have been silent for longer than `timeout` seconds: not those that wait for us, subscribe or

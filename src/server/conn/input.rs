@@ -1,11 +1,11 @@
 //! Reading: what has arrived goes to the parser, past it when it is a lone request, or straight into the buffer of a big
 //! argument.
 
-use super::{Conn, Turn};
+use super::{Conn, PATIENCE_MS, Turn};
 use crate::base::hash::key_hash;
 use crate::resp::request::{LONE_BULK_MAX, Words, lone};
 use crate::server::desk::{Desk, Tools, at_desk};
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering::Relaxed;
@@ -81,13 +81,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Reads a big argument straight into its own buffer.
     fn poll_big(&mut self, cx: &mut Context<'_>, tools: &mut Tools) -> Poll<Turn> {
         let Some(big) = &mut self.big else { return Poll::Ready(Turn::Next) };
+        big.make_room();
         let have = big.buffer.len();
-        if have == big.buffer.capacity() {
-            // Grows as its bytes come, and ends with no more room than it needs: it may become the value of a key.
-            let mut larger = BytesMut::with_capacity(big.len.min(2 * have));
-            larger.extend_from_slice(&big.buffer);
-            big.buffer = larger;
-        }
         let room = (big.buffer.capacity() - have).min(big.len - have);
         let mut rest = (&mut big.buffer).limit(room);
         let read = match ready!(pin!(self.stream.read_buf(&mut rest)).poll(cx)) {
@@ -100,8 +95,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         if self.query_over_limit() {
             return Poll::Ready(Turn::Close);
         }
-        if done && let Some(big) = self.big.take() {
-            self.parser.give_bulk(big.buffer.freeze());
+        if done && let Some(mut big) = self.big.take() {
+            self.parser.give_bulk(std::mem::take(&mut big.buffer).freeze());
             return Poll::Ready(self.run_pending(tools));
         }
         Poll::Ready(Turn::Next)
@@ -133,10 +128,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         })
     }
 
-    /// Whether what the client sent, and is no whole request yet, passes `client-query-buffer-limit`.
-    pub(super) fn query_over_limit(&self) -> bool {
+    /// Gives back the room for the rest of a request, if the client has been silent in the midst of it.
+    pub(super) fn give_back_room(&mut self) {
+        if self.big.is_none() && self.pending.len() == self.pending.capacity() {
+            return;
+        }
+        let now_ms = self.engine.node.clock.monotonic_us() / 1000;
+        if now_ms.saturating_sub(self.session.client.last_ms.load(Relaxed)) > PATIENCE_MS {
+            self.pending.shrink_to_fit();
+            self.big.iter_mut().for_each(|big| big.give_back());
+            self.note_query();
+        }
+    }
+
+    /// Tells others what is kept of requests that are not whole yet.
+    fn note_query(&self) {
         let client = &self.session.client;
-        let bytes = self.pending.len() + self.big.as_ref().map_or(0, |big| big.buffer.len());
         // Big arguments are in buffers of their own, without what stands before them.
         let held = self.parser.held_bytes();
         let (used, room) = match &self.big {
@@ -146,6 +153,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         };
         client.query[0].store(held + used as u64, Relaxed);
         client.query[1].store((room - used) as u64, Relaxed);
+    }
+
+    /// Whether what the client sent, and is no whole request yet, passes `client-query-buffer-limit`.
+    pub(super) fn query_over_limit(&self) -> bool {
+        self.note_query();
+        let bytes = self.pending.len() + self.big.as_ref().map_or(0, |big| big.buffer.len());
         let queued = self.session.multi.as_ref().map_or(0, |multi| multi.bytes());
         let over = (bytes + queued) as i64 > self.engine.node.config.client_query_buffer_limit.get();
         if over {

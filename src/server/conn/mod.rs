@@ -20,7 +20,7 @@ use crate::resp::request::Parser;
 use bytes::BytesMut;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite};
 use wait::After;
@@ -29,7 +29,54 @@ use wait::After;
 struct Big {
     buffer: BytesMut,
     len: usize,
+    /// How many there are, this one among them.
+    count: &'static AtomicUsize,
 }
+
+impl Big {
+    /// One that begins with these bytes, of so many. There is room for the rest of it, up to a limit.
+    fn begin(head: &[u8], len: usize, count: &'static AtomicUsize) -> Box<Big> {
+        let mut buffer = BytesMut::with_capacity(len.min(BIG_ROOM_MAX).max(head.len()));
+        buffer.extend_from_slice(head);
+        count.fetch_add(1, Relaxed);
+        Box::new(Big { buffer, len, count })
+    }
+
+    /// Makes room for more, if there is none: it grows as its bytes come, and ends with no more room than it needs, for it
+    /// may become the value of a key.
+    fn make_room(&mut self) {
+        let have = self.buffer.len();
+        if have == self.buffer.capacity() {
+            self.move_to(self.len.min((2 * have).max(BIG_ROOM_MIN)));
+        }
+    }
+
+    /// Gives back the room that is not used.
+    fn give_back(&mut self) {
+        if self.buffer.len() < self.buffer.capacity() {
+            self.move_to(self.buffer.len());
+        }
+    }
+
+    fn move_to(&mut self, capacity: usize) {
+        let mut other = BytesMut::with_capacity(capacity);
+        other.extend_from_slice(&self.buffer);
+        self.buffer = other;
+    }
+}
+
+impl Drop for Big {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The most room that is made for a big argument before its bytes come, and the least when they come.
+const BIG_ROOM_MAX: usize = 1 << 20;
+const BIG_ROOM_MIN: usize = 32 * 1024;
+
+/// Whoever has been silent for so long, in milliseconds, gives back the room for what it has not sent.
+pub(super) const PATIENCE_MS: u64 = 2_000;
 
 /// A request that waits for the end of a pause: rare, so it takes little room while there is none.
 type Postponed = Option<Box<[Vec<u8>]>>;
@@ -224,6 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         if self.session.client.marks.any(Marks::KILLED) || self.poll_write(cx) == Poll::Ready(false) {
             return false;
         }
+        self.give_back_room();
         self.note_memory();
         // Take the place at the bell again.
         if self.is_rung(cx) {

@@ -11,7 +11,7 @@ use crate::engine::{Engine, Flow, LocalFlow};
 use crate::resp::reply::Reply;
 use crate::resp::request::{Limits, Parser, ProtocolError, Request, Step, Words};
 use crate::server::desk::{SCRATCH_BYTES, Tools};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use smallvec::SmallVec;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
@@ -113,9 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 Ok(Step::Request(_)) => {}
                 Ok(Step::NeedMore) => break Turn::Next,
                 Ok(Step::NeedBulk { start, len }) => {
-                    let mut buffer = BytesMut::with_capacity(len.min(1 << 20));
-                    buffer.extend_from_slice(&input[start..]);
-                    self.big = Some(Box::new(Big { buffer, len }));
+                    self.big = Some(Big::begin(&input[start..], len, &engine.node.clients.halfway));
                     self.expects_big = len >= SCRATCH_BYTES;
                     let consumed = self.parser.consumed();
                     self.pending = input[consumed..start].to_vec();

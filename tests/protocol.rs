@@ -80,3 +80,23 @@ fn the_log_tells_who_comes_and_goes() {
         fs::remove_dir_all(home).expect("the directory is there");
     }
 }
+
+#[test]
+fn the_slow_log_tells_no_client_for_what_a_script_calls() {
+    for setup in [larder(), oracle()] {
+        let server = setup.set("slowlog-log-slower-than", "0").start();
+        let mut client = server.connect();
+        client.run("CLIENT SETNAME visitor");
+        client.call(&["EVAL", "return redis.call('GET', 'key')", "0"]);
+        let Value::Array(entries) = client.run("SLOWLOG GET 2") else { panic!("an array") };
+        let ends: Vec<String> = entries
+            .iter()
+            .map(|entry| {
+                let Value::Array(fields) = entry else { panic!("an array") };
+                format!("{} {}", fields[4], fields[5])
+            })
+            .collect();
+        assert!(ends[0].starts_with("\"127.0.0.1:") && ends[0].ends_with(" \"visitor\""), "{ends:?}");
+        assert_eq!(ends[1], "\"?:0\" \"\"");
+    }
+}

@@ -284,15 +284,16 @@ fn object(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn populate(ctx: &mut Ctx<'_, '_>) -> Result {
-    let count = ctx.args.int(2)?;
-    if count < 0 {
-        return Err(Error::OutOfRange);
-    }
+    let positive = |at| ctx.args.int(at).ok().filter(|number| *number >= 0).ok_or(Error::NotPositive);
+    let count = positive(2)?;
     let prefix: Vec<u8> = ctx.args.all().get(3).map_or(b"key".to_vec(), |p| p.to_vec());
     let size = match ctx.args.all().get(4) {
-        Some(_) => usize::try_from(ctx.args.int(4)?).map_err(|_| Error::OutOfRange)?,
+        Some(_) => positive(4)? as u64,
         None => 0,
     };
+    if size > ctx.node.config.proto_max_bulk_len.size() {
+        return Err(Error::StringTooLong);
+    }
     for n in 0..count {
         let mut key = prefix.clone();
         key.extend_from_slice(format!(":{n}").as_bytes());
@@ -301,7 +302,7 @@ fn populate(ctx: &mut Ctx<'_, '_>) -> Result {
         }
         let mut value = format!("value:{n}").into_bytes();
         if size > 0 {
-            value.resize(size, 0);
+            value.resize(size as usize, 0);
         }
         ctx.txn.set_str(&key, NewStr::from_bytes(&value), Deadline::Clear);
     }
@@ -349,6 +350,8 @@ fn protocol(ctx: &mut Ctx<'_, '_>) -> Result {
             reply.push(2);
             reply.bulk(b"server-cpu-usage");
             reply.int(42);
+            // Clients that drop pushes wait for an answer all the same.
+            reply.bulk(b"Some real reply following the push reply");
         }
         b"verbatim" => reply.verbatim(b"txt", b"This is a verbatim\nstring"),
         b"true" => reply.bool(true),
@@ -356,7 +359,7 @@ fn protocol(ctx: &mut Ctx<'_, '_>) -> Result {
         b"bignum" => reply.bignum(b"1234567999999999999999999999999999999"),
         _ => {
             return Err(Error::Text(
-                "ERR Wrong protocol type name. Please use one of the following: string|integer|double|null|array|set|map|attrib|push|verbatim|true|false|bignum",
+                "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
             ));
         }
     }

@@ -244,14 +244,13 @@ impl Engine {
     #[cold]
     fn note_slow(&self, session: &Session, known: &Known, argv: &[&[u8]], micros: u64) {
         let node = &self.node;
-        let slow = Slow {
-            id: 0,
-            at_s: node.clock.now_ms() / 1000,
-            micros,
-            argv: shorten(&redact(known, argv)),
-            addr: session.client.addr.clone(),
-            name: session.client.labels.read().name.clone(),
+        // A script's commands have no client of their own.
+        let (addr, name) = match session.client.marks.any(Marks::LUA) {
+            true => ("?:0".into(), Vec::new()),
+            false => (session.client.addr.clone(), session.client.labels.read().name.clone()),
         };
+        let slow =
+            Slow { id: 0, at_s: node.clock.now_ms() / 1000, micros, argv: shorten(&redact(known, argv)), addr, name };
         node.stats.slowlog.add(node.config.slowlog_max_len.get().max(0) as usize, slow);
     }
 

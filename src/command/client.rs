@@ -23,6 +23,7 @@ const BASE: CommandSpec = CommandSpec {
     ..CommandSpec::BASE
 };
 const ADMIN: Flags = BASE.flags.and(Flags::ADMIN);
+const NONDETERMINISTIC: &[&str] = &["nondeterministic_output"];
 
 const CLIENT: Command = Command::container(
     CommandSpec {
@@ -47,7 +48,10 @@ const CLIENT: Command = Command::container(
         Command::new(id, sub("ID", "5.0.0", Arity::exactly(2), "The id of the connection.", &[])),
         Command::new(
             info,
-            sub("INFO", "6.2.0", Arity::exactly(2), "The line of CLIENT LIST for this connection.", &[]),
+            CommandSpec {
+                tips: NONDETERMINISTIC,
+                ..sub("INFO", "6.2.0", Arity::exactly(2), "The line of CLIENT LIST for this connection.", &[])
+            },
         ),
         Command::new(
             kill,
@@ -55,7 +59,11 @@ const CLIENT: Command = Command::container(
         ),
         Command::new(
             list,
-            CommandSpec { flags: ADMIN, ..sub("LIST", "2.4.0", Arity::at_least(2), "Lists connections.", LIST_ARGS) },
+            CommandSpec {
+                flags: ADMIN,
+                tips: NONDETERMINISTIC,
+                ..sub("LIST", "2.4.0", Arity::at_least(2), "Lists connections.", LIST_ARGS)
+            },
         ),
         Command::new(
             no_evict,

@@ -283,35 +283,41 @@ const CLUSTER: Command = Command::container(
         ..BASE
     },
     &[
-        Command::new(cluster_disabled, cluster("ADDSLOTS", -3, "3.0.0")),
-        Command::new(cluster_disabled, cluster("ADDSLOTSRANGE", -4, "7.0.0")),
-        Command::new(cluster_disabled, cluster("BUMPEPOCH", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster("COUNT-FAILURE-REPORTS", 3, "3.0.0")),
+        Command::new(cluster_disabled, cluster_change("ADDSLOTS", -3, "3.0.0")),
+        Command::new(cluster_disabled, cluster_change("ADDSLOTSRANGE", -4, "7.0.0")),
+        Command::new(cluster_disabled, cluster_change("BUMPEPOCH", 2, "3.0.0")),
+        Command::new(cluster_disabled, cluster_admin("COUNT-FAILURE-REPORTS", 3, "3.0.0")),
         Command::new(cluster_disabled, cluster("COUNTKEYSINSLOT", 3, "3.0.0")),
-        Command::new(cluster_disabled, cluster("DELSLOTS", -3, "3.0.0")),
-        Command::new(cluster_disabled, cluster("DELSLOTSRANGE", -4, "7.0.0")),
-        Command::new(cluster_disabled, cluster("FAILOVER", -2, "3.0.0")),
-        Command::new(cluster_disabled, cluster("FLUSHSLOTS", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster("FORGET", 3, "3.0.0")),
+        Command::new(cluster_disabled, cluster_change("DELSLOTS", -3, "3.0.0")),
+        Command::new(cluster_disabled, cluster_change("DELSLOTSRANGE", -4, "7.0.0")),
+        Command::new(cluster_disabled, cluster_change("FAILOVER", -2, "3.0.0")),
+        Command::new(cluster_disabled, cluster_change("FLUSHSLOTS", 2, "3.0.0")),
+        Command::new(cluster_disabled, cluster_change("FORGET", 3, "3.0.0")),
         Command::new(cluster_disabled, cluster("GETKEYSINSLOT", 4, "3.0.0")),
-        Command::new(cluster_disabled, cluster("HELP", 2, "5.0.0")),
+        Command::new(
+            cluster_disabled,
+            CommandSpec { flags: Flags::STALE.and(Flags::LOADING), ..cluster("HELP", 2, "5.0.0") },
+        ),
         Command::new(cluster_disabled, cluster("INFO", 2, "3.0.0")),
         Command::new(cluster_disabled, cluster("KEYSLOT", 3, "3.0.0")),
         Command::new(cluster_disabled, cluster("LINKS", 2, "7.0.0")),
-        Command::new(cluster_disabled, cluster("MEET", -4, "3.0.0")),
+        Command::new(cluster_disabled, cluster_change("MEET", -4, "3.0.0")),
         Command::new(cluster_disabled, cluster("MYID", 2, "3.0.0")),
         Command::new(cluster_disabled, cluster("MYSHARDID", 2, "7.2.0")),
         Command::new(cluster_disabled, cluster("NODES", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster("REPLICAS", 3, "5.0.0")),
-        Command::new(cluster_disabled, cluster("REPLICATE", 3, "3.0.0")),
-        Command::new(cluster_disabled, cluster("RESET", -2, "3.0.0")),
-        Command::new(cluster_disabled, cluster("SAVECONFIG", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster("SET-CONFIG-EPOCH", 3, "3.0.0")),
-        Command::new(cluster_disabled, cluster("SETSLOT", -4, "3.0.0")),
+        Command::new(cluster_disabled, cluster_admin("REPLICAS", 3, "5.0.0")),
+        Command::new(cluster_disabled, cluster_change("REPLICATE", 3, "3.0.0")),
+        Command::new(
+            cluster_disabled,
+            CommandSpec { flags: CLUSTER_ADMIN.and(Flags::NOSCRIPT), ..cluster("RESET", -2, "3.0.0") },
+        ),
+        Command::new(cluster_disabled, cluster_change("SAVECONFIG", 2, "3.0.0")),
+        Command::new(cluster_disabled, cluster_change("SET-CONFIG-EPOCH", 3, "3.0.0")),
+        Command::new(cluster_disabled, cluster_change("SETSLOT", -4, "3.0.0")),
         Command::new(cluster_disabled, cluster("SHARDS", 2, "7.0.0")),
         Command::new(
             cluster_disabled,
-            CommandSpec { deprecated: Some(("5.0.0", "`CLUSTER REPLICAS`")), ..cluster("SLAVES", 3, "3.0.0") },
+            CommandSpec { deprecated: Some(("5.0.0", "`CLUSTER REPLICAS`")), ..cluster_admin("SLAVES", 3, "3.0.0") },
         ),
         Command::new(
             cluster_disabled,
@@ -331,6 +337,18 @@ const fn cluster(name: &'static str, arity: i16, since: &'static str) -> Command
         flags: Flags::STALE,
         ..BASE
     }
+}
+
+const CLUSTER_ADMIN: Flags = Flags::STALE.and(Flags::ADMIN);
+
+/// One that only an administrator should use.
+const fn cluster_admin(name: &'static str, arity: i16, since: &'static str) -> CommandSpec {
+    CommandSpec { flags: CLUSTER_ADMIN, ..cluster(name, arity, since) }
+}
+
+/// One that would change the cluster.
+const fn cluster_change(name: &'static str, arity: i16, since: &'static str) -> CommandSpec {
+    CommandSpec { flags: CLUSTER_ADMIN.and(Flags::NO_ASYNC_LOADING), ..cluster(name, arity, since) }
 }
 
 const ASKING: Command = Command::new(

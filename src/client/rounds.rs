@@ -47,9 +47,11 @@ impl Rounds {
         !round.clients.is_empty()
     }
 
-    /// Wakes all of a worker's clients that wait for it.
-    pub fn wake(&self, worker: usize) {
-        self.0[worker].lock().clients.drain(..).for_each(|client| client.mailbox.wake());
+    /// Exchanges the clients that a worker's postman is to wake for those he has woken, whose list is empty: publishers
+    /// do not wait for him.
+    pub fn exchange(&self, worker: usize, clients: &mut Vec<Arc<Client>>) {
+        debug_assert!(clients.is_empty());
+        std::mem::swap(&mut self.0[worker].lock().clients, clients);
     }
 }
 
@@ -71,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_postman_is_called_once_and_wakes_each_client_once() {
+    fn the_postman_is_called_once_and_given_each_client_once() {
         let (rounds, clients) = (Rounds::new(2), Registry::default());
         let (postman, task) = (Arc::new(Calls::default()), Arc::new(Calls::default()));
         let calls = || (postman.0.load(Relaxed), task.0.load(Relaxed));
@@ -91,10 +93,11 @@ mod tests {
         send();
         assert_eq!(calls(), (1, 3));
         assert!(rounds.listen(1, &postman.clone().into()));
-        rounds.wake(0);
-        assert_eq!(calls(), (1, 3), "they live on another worker");
-        rounds.wake(1);
-        assert_eq!(calls(), (1, 6));
+        let mut woken = Vec::new();
+        rounds.exchange(0, &mut woken);
+        assert!(woken.is_empty(), "they live on another worker");
+        rounds.exchange(1, &mut woken);
+        assert_eq!(woken.iter().map(|client| client.id).collect::<Vec<_>>(), [1, 2, 3]);
         assert!(!rounds.listen(1, &postman.clone().into()));
     }
 }

@@ -11,9 +11,11 @@ use std::task::Poll;
 /// whoever was ready by then. While nobody sends anything, that is at once; under load it is a turn later.
 pub(super) async fn run(engine: &Engine, worker: usize) {
     let rounds = &engine.node.pubsub.rounds;
+    let mut clients = Vec::new();
     loop {
         poll_fn(|cx| if rounds.listen(worker, cx.waker()) { Poll::Ready(()) } else { Poll::Pending }).await;
         tokio::task::yield_now().await;
-        rounds.wake(worker);
+        rounds.exchange(worker, &mut clients);
+        clients.drain(..).for_each(|client| client.mailbox.wake());
     }
 }

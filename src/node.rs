@@ -117,7 +117,7 @@ impl Node {
             monitors: RwLock::default(),
             monitored: AtomicBool::new(false),
             acl: Acl::default(),
-            pubsub: PubSub::default(),
+            pubsub: PubSub::new(workers),
             stats: Stats::new(workers, commands),
             started_ms: clock.now_ms(),
             clock,

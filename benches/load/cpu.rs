@@ -7,9 +7,6 @@ use crate::generator::{Load, Outcome};
 use crate::mix::{Keys, Mix};
 use crate::target::{Target, fill, median, names};
 
-/// Those who hear what `publish` sends.
-const SUBSCRIBERS: u64 = 100;
-
 /// Measures and prints one row per command and depth.
 pub fn run(options: &Options) {
     let keys = Keys::new(options.number("keys", 1_000_000), options.has("zipf"));
@@ -27,7 +24,8 @@ pub fn run(options: &Options) {
         let mix = Mix::named(&command, value_bytes);
         let targets = targets(&names, &mix, &keys);
         if mix.name == "publish" {
-            targets.iter().flatten().for_each(gather_audience);
+            let subscribers = options.number("subscribers", 100);
+            targets.iter().flatten().for_each(|target| gather_audience(target, subscribers));
         }
         for depth in options.list("depths", "1,16,64") {
             let depth = depth.parse().expect("a depth is a number");
@@ -50,8 +48,8 @@ fn targets(names: &[String], mix: &Mix, keys: &Keys) -> Vec<Option<Target>> {
 }
 
 /// Subscribers for `publish`, each read by a thread of its own until the server is gone.
-fn gather_audience(target: &Target) {
-    for _ in 0..SUBSCRIBERS {
+fn gather_audience(target: &Target, subscribers: u64) {
+    for _ in 0..subscribers {
         let mut client = target.connect();
         client.run("SUBSCRIBE channel");
         std::thread::spawn(move || while client.receive().is_ok() {});

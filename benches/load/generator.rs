@@ -68,7 +68,7 @@ struct Connection {
     depth: u64,
     random: Random,
     done: Rc<Cell<u64>>,
-    /// The echo server's replies are counted by their size.
+    /// The echo server's replies are counted by their size: bytes per operation.
     reply_bytes: Option<usize>,
 }
 
@@ -83,7 +83,8 @@ impl Connection {
             if self.socket.write_all(&batch).await.is_err() {
                 return;
             }
-            let mut replies = Replies::new(self.depth * self.mix.replies(), self.reply_bytes);
+            let bytes = self.reply_bytes.map(|bytes| bytes * self.depth as usize);
+            let mut replies = Replies::new(self.depth * self.mix.replies(), bytes);
             while replies.missing() {
                 match self.socket.read(&mut buffer).await {
                     Ok(0) | Err(_) => return,
@@ -103,17 +104,17 @@ struct Replies {
     skip: usize,
     /// A header line cut by the end of a read.
     line: Vec<u8>,
-    fixed: Option<usize>,
+    fixed: bool,
 }
 
 impl Replies {
-    fn new(left: u64, fixed: Option<usize>) -> Self {
-        let skip = fixed.map_or(0, |bytes| bytes * left as usize);
-        Replies { left, skip, line: Vec::new(), fixed }
+    /// So many replies, or so many bytes.
+    fn new(left: u64, bytes: Option<usize>) -> Self {
+        Replies { left, skip: bytes.unwrap_or(0), line: Vec::new(), fixed: bytes.is_some() }
     }
 
     fn missing(&self) -> bool {
-        if self.fixed.is_some() { self.skip > 0 } else { self.left > 0 || self.skip > 0 }
+        if self.fixed { self.skip > 0 } else { self.left > 0 || self.skip > 0 }
     }
 
     fn take(&mut self, mut bytes: &[u8]) {

@@ -4,6 +4,7 @@
 //! cargo bench --bench load -- cpu                              GET and SET of 64 B at pipeline 1, 16 and 64
 //! cargo bench --bench load -- cpu --commands hset,zadd --depths 16
 //! cargo bench --bench load -- cpu --targets larder:1,larder:2 --zipf
+//! cargo bench --bench load -- cpu --commands publish [--subscribers 100]
 //! cargo bench --bench load -- memory [--keys 5000000] [--shapes small,ttl,large,hash10]
 //! cargo bench --bench load -- idle [--connections 10000]       bytes per idle connection, CPU of an idle server
 //! cargo bench --bench load -- accept [--connections 2000]    CPU per connection that comes and goes

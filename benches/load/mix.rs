@@ -69,13 +69,22 @@ impl Mix {
         }
     }
 
-    /// Bytes of request and reply, where they are always the same: what the floor needs to know.
+    /// Bytes of an operation's requests and replies, where they are always the same: what the floor needs to know.
     pub fn fixed_sizes(&self) -> Option<(usize, usize)> {
         let length = self.value.len();
         match self.name.as_str() {
             "get" => Some((request(&[&b"GET"[..], &[b'k'; 16]]).len(), format!("${length}\r\n\r\n").len() + length)),
             "set" => Some((request(&[&b"SET"[..], &[b'k'; 16], &self.value]).len(), b"+OK\r\n".len())),
             "ping" => Some((request(&["PING"]).len(), b"+PONG\r\n".len())),
+            "eval" => {
+                let words = [&b"EVAL"[..], SCRIPT.as_bytes(), b"1", &[b'k'; 16]];
+                Some((request(&words).len(), format!("${length}\r\n\r\n").len() + length))
+            }
+            "multi" => {
+                let set = request(&[&b"SET"[..], &[b'k'; 16], &self.value]).len();
+                let replies = b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n";
+                Some((request(&["MULTI"]).len() + 2 * set + request(&["EXEC"]).len(), replies.len()))
+            }
             _ => None,
         }
     }

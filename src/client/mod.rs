@@ -2,12 +2,15 @@
 //!
 //! A [`Session`] is what only the client's own task touches: its database, its queue of a MULTI, what it watches. A
 //! [`Client`] is the part that others may see: CLIENT LIST reads it, CLIENT KILL marks it, publishers put messages in
-//! its mailbox. Lock order: a client's mailbox and labels are leaves, taken last and held for a few lines.
+//! its mailbox. Lock order: a client's mailbox and labels are leaves, taken last and held for a few lines; only a sheet's
+//! lock comes after a mailbox's.
 
 pub mod eviction;
 pub mod outbox;
 pub mod queue;
 pub mod registry;
+pub mod rounds;
+pub mod sheet;
 
 use crate::acl::user::User;
 use crate::base::time::Moment;

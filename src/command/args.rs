@@ -8,34 +8,43 @@ use crate::base::hash::key_hash;
 use crate::base::num;
 use bytes::Bytes;
 
+/// What an argument hashes to as a key.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyHash {
+    /// Which argument.
+    pub at: usize,
+    /// Its hash.
+    pub hash: u64,
+}
+
 /// The arguments of one request, the command's name first.
 #[derive(Clone, Copy)]
 pub struct Argv<'a> {
     list: &'a [&'a [u8]],
     big: &'a [(usize, Bytes)],
-    /// The hash of argument 1, where it was known beforehand.
-    hash: Option<u64>,
+    /// The hash of one argument, where it was known beforehand.
+    hashed: Option<KeyHash>,
 }
 
 impl<'a> Argv<'a> {
     /// From slices alone.
     pub fn new(list: &'a [&'a [u8]]) -> Argv<'a> {
-        Argv { list, big: &[], hash: None }
+        Argv { list, big: &[], hashed: None }
     }
     /// From slices, some of which are whole shared buffers: (argument index, buffer).
     pub fn with_big(list: &'a [&'a [u8]], big: &'a [(usize, Bytes)]) -> Argv<'a> {
-        Argv { list, big, hash: None }
+        Argv { list, big, hashed: None }
     }
-    /// The same with the hash of argument 1.
-    pub fn with_hash(self, hash: Option<u64>) -> Argv<'a> {
-        debug_assert!(hash.is_none_or(|hash| hash == key_hash(self.list[1])));
-        Argv { hash, ..self }
+    /// The same with the hash of an argument.
+    pub fn with_hash(self, hashed: Option<KeyHash>) -> Argv<'a> {
+        debug_assert!(hashed.is_none_or(|known| known.hash == key_hash(self.list[known.at])));
+        Argv { hashed, ..self }
     }
     /// The hash of an argument as a key.
     #[inline]
     pub fn key_hash(self, index: usize) -> u64 {
-        match self.hash {
-            Some(hash) if index == 1 => hash,
+        match self.hashed {
+            Some(known) if index == known.at => known.hash,
             _ => key_hash(self.list[index]),
         }
     }

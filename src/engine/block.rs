@@ -9,6 +9,7 @@ use super::Engine;
 use super::commit::{Ready, Unit};
 use super::exec::timeout_bytes;
 use crate::acl::user::User;
+use crate::base::hash::key_hash;
 use crate::client::{Client, Marks, Session, Sleep};
 use crate::command::Known;
 use crate::command::args::Argv;
@@ -185,7 +186,7 @@ impl Engine {
             let spec = &self.commands.get(sleeper.command).command.spec;
             keys.extend(spec.keys.find(&slices).unwrap_or_default().iter().map(|(i, _)| slices[*i].to_vec()));
         }
-        Txn::shards_of(keyspace, keys.iter().map(Vec::as_slice)).to_vec()
+        Txn::shards_of(keyspace, keys.iter().map(|key| key_hash(key))).to_vec()
     }
 
     /// Serves the waiters of one key in order; false when one's shards were not free.

@@ -100,7 +100,7 @@ impl Engine {
         let keyspace = &self.node.keyspace;
         // A request whose keys cannot be told is left to its handler, which has the right error for it.
         let found = keys.find(argv.all()).unwrap_or_default();
-        let shards = Txn::shards_of(keyspace, found.iter().map(|(i, _)| argv.all()[*i]));
+        let shards = Txn::shards_of(keyspace, found.iter().map(|(i, _)| argv.key_hash(*i)));
         Txn::of_shards(keyspace, db, now_ms, &shards)
     }
 

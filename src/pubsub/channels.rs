@@ -2,6 +2,7 @@
 
 use super::Message;
 use crate::client::Client;
+use crate::client::rounds::Rounds;
 use dashmap::DashMap;
 use std::sync::Arc;
 
@@ -26,11 +27,11 @@ impl Channels {
         }
     }
     /// Sends a message to every subscriber; returns their number.
-    pub fn publish(&self, kind: &[u8], channel: &[u8], message: &[u8]) -> usize {
+    pub fn publish(&self, kind: &[u8], channel: &[u8], message: &[u8], rounds: &Rounds) -> usize {
         let Some(subscribers) = self.map.get(channel) else { return 0 };
         let parts = [kind, channel, message];
         let mut push = Message::new(&parts);
-        subscribers.iter().for_each(|client| push.deliver(client));
+        subscribers.iter().for_each(|client| push.deliver(client, rounds));
         subscribers.len()
     }
     /// Calls `f` with every subscriber of a channel.

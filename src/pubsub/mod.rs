@@ -1,7 +1,8 @@
 //! Channels, patterns, shard channels and invalidation of client-side caches.
 //!
-//! A registry maps a channel to its subscribers; publishing puts a push message, encoded once per protocol, in the
-//! mailbox of each. The maps are leaves in the lock order.
+//! A registry maps a channel to its subscribers; publishing encodes a push message once per protocol and leaves a note of
+//! it in the mailbox of each, whom the postman of its worker will wake. The maps come before rounds and mailboxes in the
+//! lock order, and after all else.
 
 pub mod channels;
 pub mod patterns;
@@ -10,6 +11,8 @@ pub mod tracking;
 use crate::base::hash::key_hash;
 use crate::base::system::closed_by_peer;
 use crate::client::Client;
+use crate::client::rounds::Rounds;
+use crate::client::sheet::{self, Note};
 use crate::resp::reply::Proto;
 use channels::Channels;
 use parking_lot::Mutex;
@@ -36,11 +39,15 @@ pub struct PubSub {
     pub patterns: Patterns,
     /// Client-side caches.
     pub tracking: tracking::TrackingTable,
+    /// Subscribers that are to be woken.
+    pub rounds: Rounds,
 }
 
-impl Default for PubSub {
-    fn default() -> Self {
+impl PubSub {
+    /// No subscriptions yet; for so many workers.
+    pub fn new(workers: usize) -> Self {
         PubSub {
+            rounds: Rounds::new(workers),
             orders: std::array::from_fn(|_| Mutex::default()),
             channels: Channels::default(),
             shard_channels: Channels::default(),
@@ -53,22 +60,22 @@ impl Default for PubSub {
 /// A push message, encoded at most once per protocol.
 pub struct Message<'a> {
     parts: &'a [&'a [u8]],
-    encoded: [Vec<u8>; 2],
+    notes: [Option<Note>; 2],
 }
 
 impl<'a> Message<'a> {
     /// A message of bulk strings.
     pub fn new(parts: &'a [&'a [u8]]) -> Message<'a> {
-        Message { parts, encoded: [Vec::new(), Vec::new()] }
+        Message { parts, notes: [None, None] }
     }
     /// Puts it in the client's mailbox.
-    pub fn deliver(&mut self, client: &Client) {
+    pub fn deliver(&mut self, client: &Arc<Client>, rounds: &Rounds) {
         let resp3 = client.proto() == Proto::Resp3;
-        let bytes = &mut self.encoded[resp3 as usize];
-        if bytes.is_empty() {
-            encode(self.parts, resp3, bytes);
+        let note = self.notes[resp3 as usize]
+            .get_or_insert_with(|| sheet::print(resp3 as usize, |out| encode(self.parts, resp3, out)));
+        if client.mailbox.leave(note) {
+            rounds.add(client);
         }
-        client.push(bytes);
     }
 }
 
@@ -90,12 +97,13 @@ impl PubSub {
     /// Publishes to an ordinary channel and the patterns that match it; returns the number of receivers.
     pub fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
         let _order = self.order(channel).lock();
-        self.channels.publish(b"message", channel, message) + self.patterns.publish(channel, message)
+        self.channels.publish(b"message", channel, message, &self.rounds)
+            + self.patterns.publish(channel, message, &self.rounds)
     }
     /// Publishes to a shard channel.
     pub fn publish_shard(&self, channel: &[u8], message: &[u8]) -> usize {
         let _order = self.order(channel).lock();
-        self.shard_channels.publish(b"smessage", channel, message)
+        self.shard_channels.publish(b"smessage", channel, message, &self.rounds)
     }
     /// Of so many receivers of a message, those that listen still: whoever hung up before it was sent is not counted,
     /// even if the worker of that connection has not noticed yet. A crowd is taken as it is.

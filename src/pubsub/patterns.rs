@@ -3,6 +3,7 @@
 use super::Message;
 use crate::base::glob;
 use crate::client::Client;
+use crate::client::rounds::Rounds;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,13 +30,13 @@ impl Patterns {
         }
     }
     /// Sends a message to the subscribers of every pattern that matches the channel; returns their number.
-    pub fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
+    pub fn publish(&self, channel: &[u8], message: &[u8], rounds: &Rounds) -> usize {
         let map = self.map.read();
         let mut count = 0;
         for (pattern, subscribers) in map.iter().filter(|(p, _)| glob::matches(p, channel)) {
             let parts: [&[u8]; 4] = [b"pmessage", pattern, channel, message];
             let mut push = Message::new(&parts);
-            subscribers.iter().for_each(|client| push.deliver(client));
+            subscribers.iter().for_each(|client| push.deliver(client, rounds));
             count += subscribers.len();
         }
         count

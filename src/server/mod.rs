@@ -14,6 +14,7 @@ pub mod listen;
 pub mod log;
 mod migrate;
 mod place;
+mod postman;
 pub mod process;
 pub mod settings;
 pub mod signal;
@@ -185,6 +186,7 @@ fn run_worker(
     };
     runtime.block_on(async {
         tokio::spawn(async move { sweepers[index].run(lasting).await });
+        tokio::spawn(postman::run(lasting, index));
         tokio::select! {
             () = accept => {}
             () = stopped => {}

@@ -180,7 +180,7 @@ impl<'k> Nested<'_, 'k> {
             }
             keys => {
                 let found = keys.find(args).unwrap_or_default();
-                self.txn.extend(&Txn::shards_of(keyspace, found.iter().map(|(i, _)| args[*i])));
+                self.txn.extend(&Txn::shards_of(keyspace, found.iter().map(|(i, _)| key_hash(args[*i]))));
             }
         }
     }

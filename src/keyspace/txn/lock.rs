@@ -67,8 +67,8 @@ impl<'k> Txn<'k> {
     }
 
     /// The shards of these keys, sorted, each once.
-    pub fn shards_of<'a>(keyspace: &Keyspace, keys: impl Iterator<Item = &'a [u8]>) -> SmallVec<[u32; 8]> {
-        let mut shards: SmallVec<[u32; 8]> = keys.map(|k| keyspace.shard_of(key_hash(k)) as u32).collect();
+    pub fn shards_of(keyspace: &Keyspace, hashes: impl Iterator<Item = u64>) -> SmallVec<[u32; 8]> {
+        let mut shards: SmallVec<[u32; 8]> = hashes.map(|hash| keyspace.shard_of(hash) as u32).collect();
         shards.sort_unstable();
         shards.dedup();
         shards

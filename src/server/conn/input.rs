@@ -3,6 +3,7 @@
 
 use super::{Conn, PATIENCE_MS, Turn};
 use crate::base::hash::key_hash;
+use crate::command::args::KeyHash;
 use crate::resp::request::{LONE_BULK_MAX, Words, lone};
 use crate::server::desk::{Desk, Tools, at_desk};
 use bytes::BufMut;
@@ -19,13 +20,13 @@ const HEAD_BYTES: usize = 2 * 1024;
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Reads once and runs what is complete; the replies are on the desk, or behind those that are not sent yet.
     pub(super) fn poll_requests(&mut self, cx: &mut Context<'_>, desk: &mut Desk) -> Poll<Turn> {
-        if let Some(hash) = self.set_aside.take() {
+        if let Some(key) = self.set_aside.take() {
             desk.ahead.fetch_entries(self.engine);
             let input = std::mem::take(&mut self.pending);
             let turn = {
                 let mut words = Words::new();
                 assert!(lone(&input, &mut words), "only lone requests are set aside");
-                self.run_lone(&words, Some(hash), input.len(), &mut desk.tools)
+                self.run_lone(&words, Some(key), input.len(), &mut desk.tools)
             };
             desk.ahead.take_back(input);
             return Poll::Ready(turn);
@@ -50,16 +51,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         if !self.may_go_past_the_parser() || !lone(input, &mut words) {
             return Poll::Ready(self.run_buffer(input, &mut desk.tools));
         }
-        let hash = words.get(1).map(|key| key_hash(key));
-        if let Some(hash) = hash
-            && let Some(copy) = desk.ahead.set_aside(self.engine, self.session.db, hash, input)
+        let at = self.engine.first_key_at(&self.session);
+        let key = words.get(at).map(|key| KeyHash { at, hash: key_hash(key) });
+        if let Some(known) = key
+            && let Some(copy) = desk.ahead.set_aside(self.engine, self.session.db, known.hash, input)
         {
             self.pending = copy;
-            self.set_aside = Some(hash);
+            self.set_aside = key;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Poll::Ready(self.run_lone(&words, hash, input.len(), &mut desk.tools))
+        Poll::Ready(self.run_lone(&words, key, input.len(), &mut desk.tools))
     }
 
     /// Whether the parser, asked for a [`lone`] request, would have nothing to say but its arguments.

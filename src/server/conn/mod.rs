@@ -13,6 +13,7 @@ mod wait;
 
 use super::desk::{Desk, at_desk};
 use crate::client::{Client, Marks, Session};
+use crate::command::args::KeyHash;
 use crate::command::client::describe;
 use crate::engine::{Engine, Flow};
 use crate::resp::reply::Reply;
@@ -111,8 +112,8 @@ pub struct Conn<S> {
     parser: Parser,
     /// Bytes that are not a whole request yet, or a request set aside.
     pending: Vec<u8>,
-    /// What is pending is a request that was set aside until other connections have been read, with a key of this hash.
-    set_aside: Option<u64>,
+    /// What is pending is a request that was set aside until other connections have been read, with this key.
+    set_aside: Option<KeyHash>,
     big: Option<Box<Big>>,
     /// Its last argument was bigger than what is read at once: the next one may be as well.
     expects_big: bool,

@@ -5,7 +5,7 @@ use super::output::FREE_BYTES;
 use super::{Big, Conn, Postponed, Turn, frozen};
 use crate::base::hash::key_hash;
 use crate::client::Session;
-use crate::command::args::Argv;
+use crate::command::args::{Argv, KeyHash};
 use crate::command::error::Error;
 use crate::engine::{Engine, Flow, LocalFlow};
 use crate::resp::reply::Reply;
@@ -19,6 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Requests parsed, prefetched and run together.
 const BATCH_MAX: usize = 64;
+
+/// The hashes of their keys.
+type Hashed = SmallVec<[Option<KeyHash>; BATCH_MAX]>;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     pub(super) fn run_pending(&mut self, tools: &mut Tools) -> Turn {
@@ -34,11 +37,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         turn
     }
 
-    /// Runs a request that needs no parser; the hash of argument 1 is known, if there is one.
+    /// Runs a request that needs no parser; the hash of its key is known, if it has one.
     pub(super) fn run_lone(
         &mut self,
         words: &[&[u8]],
-        hash: Option<u64>,
+        hashed: Option<KeyHash>,
         input_bytes: usize,
         tools: &mut Tools,
     ) -> Turn {
@@ -46,7 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             let engine = conn.engine;
             conn.begin_requests(input_bytes);
             engine.node.stats.worker(conn.session.client.worker()).batch_max.raise(1);
-            let argv = Argv::new(words).with_hash(hash);
+            let argv = Argv::new(words).with_hash(hashed);
             let turn = match run_words(engine, &mut conn.session, &mut conn.postponed, argv, out) {
                 Flow::Next if out.len() > FREE_BYTES && conn.output_over_limit(out.len()) => return Turn::Close,
                 Flow::Next => Turn::Next,
@@ -88,13 +91,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let engine = self.engine;
         self.begin_requests(input.len());
         let mut batch: SmallVec<[Request; BATCH_MAX]> = SmallVec::new();
+        let mut hashed = Hashed::new();
         let result = 'input: loop {
             batch.clear();
             let end = self.collect(engine, input, &mut batch);
             engine.node.stats.worker(self.session.client.worker()).batch_max.raise(batch.len() as u64);
-            let hashes = self.fetch_ahead(engine, &batch, input);
+            self.fetch_ahead(engine, &batch, input, &mut hashed);
             for (index, request) in batch.iter().enumerate() {
-                match self.run_one(engine, request, hashes.get(index).copied().flatten(), input, out) {
+                match self.run_one(engine, request, hashed.get(index).copied().flatten(), input, out) {
                     Flow::Next if out.len() > FREE_BYTES && self.output_over_limit(out.len()) => return Turn::Close,
                     Flow::Next => {}
                     flow => {
@@ -158,24 +162,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
     }
 
-    /// Asks for the memory of requests that run together; returns the hash of argument 1 of each, where there is one.
-    fn fetch_ahead(&self, engine: &Engine, batch: &[Request], input: &[u8]) -> SmallVec<[Option<u64>; BATCH_MAX]> {
+    /// Asks for the memory of requests that run together, and notes the hash of what is most likely the key of each.
+    fn fetch_ahead(&self, engine: &Engine, batch: &[Request], input: &[u8], hashed: &mut Hashed) {
+        hashed.clear();
         if batch.len() < 2 {
-            return SmallVec::new();
+            return;
         }
         let at = engine.first_key_at(&self.session);
-        let first = |request| self.parser.args(request, input).try_get(at).map(key_hash);
-        let hashes: SmallVec<[Option<u64>; BATCH_MAX]> = batch.iter().map(first).collect();
-        let collections = engine.collections_of(&self.session);
-        engine.prefetch(self.session.db, hashes.iter().copied().flatten().collect(), collections);
-        if at == 1 { hashes } else { SmallVec::new() }
+        let key = |request| self.parser.args(request, input).try_get(at);
+        hashed.extend(batch.iter().map(|request| Some(KeyHash { at, hash: key_hash(key(request)?) })));
+        let hashes = hashed.iter().flatten().map(|known| known.hash).collect();
+        engine.prefetch(self.session.db, hashes, engine.collections_of(&self.session));
     }
 
     fn run_one(
         &mut self,
         engine: &'static Engine,
         request: &Request,
-        hash: Option<u64>,
+        hashed: Option<KeyHash>,
         input: &[u8],
         out: &mut Reply,
     ) -> Flow<()> {
@@ -187,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 (0..args.len()).filter_map(|i| args.shared(i).map(|b| (i, b.clone()))).collect();
             run_words(engine, &mut self.session, &mut self.postponed, Argv::with_big(&words, &big), out)
         } else {
-            let argv = Argv::new(&words).with_hash(hash);
+            let argv = Argv::new(&words).with_hash(hashed);
             run_words(engine, &mut self.session, &mut self.postponed, argv, out)
         }
     }

@@ -43,6 +43,12 @@ const STEP_EVERY: u32 = 50;
 /// How big those steps are.
 const STEP_KBYTES: i32 = 400;
 
+/// The pace of the collector: it begins a round as soon as it has ended one, and looks at so many percent of what has been
+/// allocated meanwhile. What INFO shows as the memory of scripts is then near to what is live, below 100 KB while they keep
+/// nothing; Lua's own pace, 200 and 200, doubles it and is not measurably cheaper.
+const GC_PAUSE: i32 = 100;
+const GC_STEP: i32 = 300;
+
 /// Garbage beyond this, and beyond as much as is live, is collected at once.
 const GARBAGE_BYTES: usize = 4 << 20;
 
@@ -160,6 +166,8 @@ impl<'a> Machine<'a> {
         set_tick(lua, desk, &distance, TICK_FIRST)?;
         // The first native of all makes room for an error of mlua's, for which 8,000 arguments would leave no stack.
         first_native.call::<Value>(Value::Nil)?;
+        lua.gc_set_pause(GC_PAUSE);
+        lua.gc_set_step_multiplier(GC_STEP);
         lua.gc_collect()?;
         let globals = if desk.functions { None } else { Some(entries.raw_get("globals")?) };
         let run = Entry::new(lua, &slots, handler, globals)?;

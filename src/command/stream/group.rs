@@ -281,11 +281,12 @@ fn setid(ctx: &mut Ctx<'_, '_>) -> Result {
 fn destroy(ctx: &mut Ctx<'_, '_>) -> Result {
     let (key, name) = (ctx.args.all()[2], ctx.args.all()[3]);
     stored(ctx, key)?.ok_or(NO_KEY)?;
-    // Not hidden: who waits as a consumer of the group must be told.
     let removed = ctx.txn.edit::<Stream, _>(key, Create::No, |stream, note| {
         let removed = stream.remove_group(name);
         removed.is_some_and(|group| {
             note.event("xgroup-destroy");
+            // Who waits as a consumer of the group must be told.
+            note.hide_from_watchers();
             let bytes = group.heap_bytes();
             note.discard(group, bytes);
             true

@@ -155,7 +155,7 @@ pub fn known_trace(what: &str, command: &Command, ours: &Value, theirs: &Value) 
         return true;
     }
     // Since 7.2 arguments are judged before the key is looked up.
-    is(&["BITCOUNT", "BITPOS"]) && (is_empty(ours) || *ours == Value::Int(0))
+    is(&["BITCOUNT", "BITPOS", "LPOS"]) && (is_empty(ours) || *ours == Value::Int(0))
         // Since 7.2 a consumer exists once it has asked.
         // Since 7.4 the type of a key is seen without a look at its value.
         || what == "hits" && is(&["SCAN", "WALK"])

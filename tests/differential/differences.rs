@@ -159,13 +159,21 @@ pub fn known_trace(what: &str, command: &Command, ours: &Value, theirs: &Value) 
         // Since 7.2 a consumer exists once it has asked.
         // Since 7.4 the type of a key is seen without a look at its value.
         || what == "hits" && is(&["SCAN", "WALK"])
+        // A key that a SET which fails makes is told to replicas, and so counts.
+        || what == "changes" && is(&["BITFIELD"]) && (ours, theirs) == (&Value::Int(1), &Value::Int(0))
         // It tells watchers here.
         || what == "watch" && is(&["PFDEBUG"])
+        // Since 7.4 reading what was given before is no change.
+        || what == "changes" && is(&["XREADGROUP", "EXEC"]) && is_less(ours, theirs)
         || is(&["XREADGROUP", "XCLAIM", "XAUTOCLAIM", "EXEC"]) && (makes_consumer(ours) || *theirs == Value::Int(0))
 }
 
 fn is_empty(value: &Value) -> bool {
     matches!(value, Value::Array(items) if items.is_empty())
+}
+
+fn is_less(ours: &Value, theirs: &Value) -> bool {
+    matches!((ours, theirs), (Value::Int(ours), Value::Int(theirs)) if *ours < *theirs)
 }
 
 fn makes_consumer(value: &Value) -> bool {

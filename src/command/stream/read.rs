@@ -335,8 +335,8 @@ fn read_one(
         group.mark_seen(consumer, now);
         let mut delivery = Delivery { key, reader, consumer, now, limit: limit_of(request.count) };
         match from {
+            // No change that is counted: nothing of it is told to replicas.
             From::After(id) => {
-                changes += 1;
                 streams.open(reply, key);
                 delivery.history(&mut group, log, id, reply);
             }

@@ -46,6 +46,14 @@ const DIFFERENCES: &[Difference] = &[
         reason: "since 7.2 the options are read to their end before the password is judged",
     },
     Difference {
+        command: "CLIENT",
+        explains: |command, ours, theirs| {
+            command.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"GETNAME"))
+                && matches!((ours, theirs), (Value::Null, Value::Bulk(_)))
+        },
+        reason: "the same: a HELLO that is refused for a later option has set no name",
+    },
+    Difference {
         command: "HELLO",
         explains: |_, ours, theirs| says(ours, "ERR Client names cannot contain") && says(theirs, "WRONGPASS"),
         reason: "the same",

@@ -39,6 +39,7 @@ const OWN: &[(&str, &[&str])] = &[
     ("set", &["SPOP", "big", "8000"]),
     ("zset", &["ZREMRANGEBYRANK", "big", "0", "-1"]),
     ("zset", &["ZREMRANGEBYSCORE", "big", "-inf", "+inf"]),
+    ("zset", &["ZREMRANGEBYRANK", "big", "5", "-6"]),
 ];
 
 fn freed(client: &mut Client) -> String {

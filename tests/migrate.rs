@@ -24,6 +24,14 @@ impl Target {
     fn port(&self) -> u16 {
         self.0.local_addr().expect("a bound address").port()
     }
+    /// Has `owner` move a key, and answers until the payload is there.
+    fn begin(&self, owner: &mut Client, key: &str, timeout_ms: u32) -> Peer {
+        owner.send(&migrate(self.port(), &format!("{key} 0 {timeout_ms}"))).expect("sent");
+        let mut peer = self.accept();
+        peer.expect("SELECT 0", "+OK");
+        assert_eq!(peer.request(), format!("RESTORE {key} 0 .."));
+        peer
+    }
     fn accept(&self) -> Peer {
         let (stream, _) = self.0.accept().expect("a connection");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out");
@@ -256,7 +264,6 @@ fn a_target_that_breaks_off_keeps_what_it_acknowledged() {
 #[test]
 fn others_go_on_and_who_wants_the_key_waits() {
     let (here, target) = (server(), Target::new());
-    let port = target.port();
     let mut owner = here.connect();
     owner.run("SET moving 1");
     let shop = |number: usize| {
@@ -265,10 +272,7 @@ fn others_go_on_and_who_wants_the_key_waits() {
         shop
     };
     let mut shops: Vec<Client> = (0..20).map(shop).collect();
-    owner.send(&migrate(port, "moving 0 30000")).expect("sent");
-    let mut peer = target.accept();
-    peer.expect("SELECT 0", "+OK");
-    assert_eq!(peer.request(), "RESTORE moving 0 ..");
+    let mut peer = target.begin(&mut owner, "moving", 30_000);
 
     let mut waiting = here.connect();
     waiting.send(&["GET", "moving"]).expect("sent");
@@ -293,16 +297,12 @@ fn others_go_on_and_who_wants_the_key_waits() {
 #[test]
 fn a_client_that_goes_away_does_not_stop_it() {
     let (here, target) = (server(), Target::new());
-    let port = target.port();
     let mut shop = here.connect();
     shop.run("MSET a 1 b 2");
     for (key, killed) in [("a", false), ("b", true)] {
         let mut owner = here.connect();
         let id = owner.int("CLIENT ID");
-        owner.send(&migrate(port, &format!("{key} 0 30000"))).expect("sent");
-        let mut peer = target.accept();
-        peer.expect("SELECT 0", "+OK");
-        peer.request();
+        let mut peer = target.begin(&mut owner, key, 30_000);
         if killed {
             assert_eq!(shop.int(&format!("CLIENT KILL ID {id}")), 1);
         } else {
@@ -319,14 +319,10 @@ fn a_client_that_goes_away_does_not_stop_it() {
 #[test]
 fn who_waits_for_a_target_is_not_idle() {
     let (here, target) = (server(), Target::new());
-    let port = target.port();
     let (mut owner, mut idle) = (here.connect(), here.connect());
     owner.run("SET a 1");
     owner.run("CONFIG SET timeout 1");
-    owner.send(&migrate(port, "a 0 30000")).expect("sent");
-    let mut peer = target.accept();
-    peer.expect("SELECT 0", "+OK");
-    peer.request();
+    let mut peer = target.begin(&mut owner, "a", 30_000);
     // It sends this after the owner has fallen silent.
     idle.run("PING");
     assert!(idle.is_closed());
@@ -339,10 +335,8 @@ fn the_server_ends_although_a_target_is_silent() {
     let (mut here, target) = (server(), Target::new());
     let mut owner = here.connect();
     owner.run("SET a 1");
-    owner.send(&migrate(target.port(), "a 0 600000")).expect("sent");
-    let mut peer = target.accept();
-    peer.expect("SELECT 0", "+OK");
-    peer.request();
+    // Dropped, the connection would not be silent but closed.
+    let _peer = target.begin(&mut owner, "a", 600_000);
     here.connect().send(&["SHUTDOWN", "NOSAVE"]).expect("sent");
     assert!(here.wait().expect("it ends").success());
 }

@@ -9,47 +9,155 @@
 //! hash of three bytes, the first match taken. [`decompress`] trusts nothing: every length and offset is checked, and no
 //! more memory is reserved than the input could fill.
 
+use std::cell::RefCell;
+
 const LITERALS_MAX: usize = 32;
 const DISTANCE_MAX: usize = 1 << 13;
 const MATCH_MIN: usize = 3;
 const MATCH_MAX: usize = 264;
+/// Bytes looked at together where a match may begin; the last place in the input has as many.
+const LOOK: usize = 4;
 /// Places in the input are kept as `u32`.
 const INPUT_MAX: usize = 1 << 31;
-const TABLE_BITS_MIN: u32 = 8;
-const TABLE_BITS_MAX: u32 = 13;
+const TABLE_BITS: u32 = 15;
+
+/// Where three bytes were last seen, by their hash.
+///
+/// Clearing the table takes longer than compressing a short input, so it is kept, and the places of each input are
+/// counted on from those of the inputs before it: what is smaller than `base` was seen in another input.
+struct Seen {
+    base: u32,
+    table: Box<[u32; 1 << TABLE_BITS]>,
+}
+
+thread_local! {
+    static SEEN: RefCell<Seen> = RefCell::new(Seen { base: 1, table: Box::new([0; 1 << TABLE_BITS]) });
+}
+
+impl Seen {
+    /// Forgets all that was seen, and has room for an input of this length.
+    fn begin(&mut self, len: usize) {
+        if self.base.checked_add(len as u32).is_none() {
+            self.table.fill(0);
+            self.base = 1;
+        }
+    }
+    fn end(&mut self, len: usize) {
+        self.base += len as u32;
+    }
+    /// Where these bytes were seen last; notes that they are at `at` too.
+    #[inline(always)]
+    fn replace(&mut self, bytes: u32, at: usize) -> Option<usize> {
+        let slot = &mut self.table[slot(bytes)];
+        let seen = std::mem::replace(slot, self.base + at as u32);
+        seen.checked_sub(self.base).map(|at| at as usize)
+    }
+    #[inline(always)]
+    fn note(&mut self, bytes: u32, at: usize) {
+        self.table[slot(bytes)] = self.base + at as u32;
+    }
+}
 
 /// Compresses `input`; None if the result would be longer than `len_max` bytes, or the input is past 2 GiB.
 pub fn compress(input: &[u8], len_max: usize) -> Option<Vec<u8>> {
     if input.len() > INPUT_MAX {
         return None;
     }
-    let mut out = Vec::with_capacity(len_max.min(input.len()));
-    let bits = input.len().next_power_of_two().trailing_zeros().clamp(TABLE_BITS_MIN, TABLE_BITS_MAX);
-    // Not an array of the largest size: clearing that takes longer than compressing a short input.
-    let mut table = vec![0u32; 1 << bits];
+    SEEN.with_borrow_mut(|seen| {
+        seen.begin(input.len());
+        let out = compress_with(seen, input, len_max);
+        seen.end(input.len());
+        out
+    })
+}
+
+fn compress_with(seen: &mut Seen, input: &[u8], len_max: usize) -> Option<Vec<u8>> {
+    let mut out = Output::for_input(input.len());
     let (mut at, mut literals_from) = (0, 0);
-    while at + MATCH_MIN <= input.len() {
-        // Table entries are places plus one; zero is "never seen".
-        let seen = std::mem::replace(&mut table[slot(input, at, bits)], at as u32 + 1) as usize;
-        let length = if seen == 0 { 0 } else { match_length(input, seen - 1, at) };
-        if length < MATCH_MIN {
+    while let Some(bytes) = look(input, at) {
+        let earlier = seen.replace(bytes, at).filter(|earlier| begins_match(input, *earlier, at, bytes));
+        let Some(earlier) = earlier else {
             at += 1;
             continue;
-        }
-        put_literals(&mut out, &input[literals_from..at]);
-        put_match(&mut out, at - (seen - 1), length);
-        if out.len() > len_max {
+        };
+        let end = at + match_length(input, earlier, at);
+        out.literals(input, literals_from, at);
+        out.repeat(at - earlier, end - at);
+        if out.len > len_max {
             return None;
         }
-        let end = at + length;
-        for inner in at + 1..end.min((input.len() + 1).saturating_sub(MATCH_MIN)) {
-            table[slot(input, inner, bits)] = inner as u32 + 1;
+        // Of what repeats only the end: the rest leads where the earlier place leads, and noting it takes longer than all
+        // else here.
+        for inner in [end - 2, end - 1] {
+            if let Some(bytes) = look(input, inner) {
+                seen.note(bytes, inner);
+            }
         }
         at = end;
         literals_from = end;
     }
-    put_literals(&mut out, &input[literals_from..]);
-    (out.len() <= len_max).then_some(out)
+    out.literals(input, literals_from, input.len());
+    out.bytes.truncate(out.len);
+    (out.len <= len_max).then_some(out.bytes)
+}
+
+/// The result while it is made: as long from the start as it can become, so that nothing has to grow.
+struct Output {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+/// Short runs are copied as so many bytes, whatever their length: what is too much is written over.
+const STRIDE: usize = 16;
+
+impl Output {
+    fn for_input(len: usize) -> Output {
+        Output { bytes: vec![0; len + len.div_ceil(LITERALS_MAX) + STRIDE], len: 0 }
+    }
+
+    #[inline(always)]
+    fn put(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
+        self.len += 1;
+    }
+
+    #[inline(always)]
+    fn literals(&mut self, input: &[u8], mut from: usize, end: usize) {
+        while from < end {
+            let run = (end - from).min(LITERALS_MAX);
+            self.put(run as u8 - 1);
+            match input[from..].first_chunk::<STRIDE>() {
+                Some(stride) if run <= STRIDE => self.bytes[self.len..][..STRIDE].copy_from_slice(stride),
+                _ => self.bytes[self.len..][..run].copy_from_slice(&input[from..from + run]),
+            }
+            self.len += run;
+            from += run;
+        }
+    }
+
+    #[inline(always)]
+    fn repeat(&mut self, distance: usize, length: usize) {
+        let (offset, length) = (distance - 1, length - 2);
+        if length < 7 {
+            self.put((length as u8) << 5 | (offset >> 8) as u8);
+        } else {
+            self.put(0xE0 | (offset >> 8) as u8);
+            self.put((length - 7) as u8);
+        }
+        self.put(offset as u8);
+    }
+}
+
+/// The bytes at a place, the first one lowest; none at the very end.
+#[inline(always)]
+fn look(input: &[u8], at: usize) -> Option<u32> {
+    input.get(at..)?.first_chunk::<LOOK>().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+/// Whether the three bytes at `at` stand `earlier` too, and near enough.
+#[inline(always)]
+fn begins_match(input: &[u8], earlier: usize, at: usize, bytes: u32) -> bool {
+    at - earlier <= DISTANCE_MAX && look(input, earlier).is_some_and(|before| (before ^ bytes) << 8 == 0)
 }
 
 /// Decompresses `input` to exactly `len` bytes; None if it is not sound or gives another length.
@@ -75,46 +183,31 @@ pub fn decompress(input: &[u8], len: usize) -> Option<Vec<u8>> {
     (out.len() == len).then_some(out)
 }
 
-fn slot(input: &[u8], at: usize, bits: u32) -> usize {
-    let three = (input[at] as u32) << 16 | (input[at + 1] as u32) << 8 | input[at + 2] as u32;
-    (three.wrapping_mul(0x9E37_79B1) >> (32 - bits)) as usize
+/// The place in the table of the lower three of these bytes.
+#[inline(always)]
+fn slot(bytes: u32) -> usize {
+    ((bytes << 8).wrapping_mul(0x9E37_79B1) >> (32 - TABLE_BITS)) as usize
 }
 
-/// How many bytes at `at` repeat those at `earlier`; 0 if that is too far back.
+/// How many bytes at `at` repeat those at `earlier`; the first three do.
+#[inline(always)]
 fn match_length(input: &[u8], earlier: usize, at: usize) -> usize {
-    if at - earlier > DISTANCE_MAX {
-        return 0;
-    }
-    let ahead = &input[at..input.len().min(at + MATCH_MAX)];
-    let behind = &input[earlier..earlier + ahead.len()];
-    let (ahead_words, behind_words) = (ahead.as_chunks::<8>().0, behind.as_chunks::<8>().0);
-    let words = ahead_words.iter().zip(behind_words);
-    let differences = words.map(|(a, b)| u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b));
-    for (word, difference) in differences.enumerate() {
+    let most = (input.len() - at).min(MATCH_MAX);
+    let word = |at: usize| input.get(at..)?.first_chunk::<8>().map(|word| u64::from_le_bytes(*word));
+    let mut length = MATCH_MIN;
+    while length + 8 <= most
+        && let (Some(ahead), Some(behind)) = (word(at + length), word(earlier + length))
+    {
+        let difference = ahead ^ behind;
         if difference != 0 {
-            return word * 8 + difference.trailing_zeros() as usize / 8;
+            return length + difference.trailing_zeros() as usize / 8;
         }
+        length += 8;
     }
-    let whole = ahead_words.len() * 8;
-    whole + ahead[whole..].iter().zip(&behind[whole..]).take_while(|(a, b)| a == b).count()
-}
-
-fn put_literals(out: &mut Vec<u8>, literals: &[u8]) {
-    for run in literals.chunks(LITERALS_MAX) {
-        out.push(run.len() as u8 - 1);
-        out.extend_from_slice(run);
+    while length < most && input[at + length] == input[earlier + length] {
+        length += 1;
     }
-}
-
-fn put_match(out: &mut Vec<u8>, distance: usize, length: usize) {
-    let (offset, length) = (distance - 1, length - 2);
-    if length < 7 {
-        out.push((length as u8) << 5 | (offset >> 8) as u8);
-    } else {
-        out.push(0xE0 | (offset >> 8) as u8);
-        out.push((length - 7) as u8);
-    }
-    out.push(offset as u8);
+    length
 }
 
 /// Reads the rest of a match after its `control` byte, appends what it stands for, returns the input behind it.

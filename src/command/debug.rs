@@ -153,13 +153,7 @@ fn debug(ctx: &mut Ctx<'_, '_>) -> Result {
     let found = TABLE.iter().find(|(word, least, most, ..)| ctx.args.is(1, word) && (*least..=*most).contains(&extra));
     match found {
         Some((_, _, _, handler, ..)) => handler(ctx),
-        None => {
-            let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
-            let word = super::error::until_nul(ctx.args.at(1));
-            text.extend_from_slice(&word[..word.len().min(128)]);
-            text.extend_from_slice(b"'. Try DEBUG HELP.");
-            Err(Error::Owned(text))
-        }
+        None => Err(Error::WrongSubcommand(ctx.args.at(1).to_vec(), "DEBUG")),
     }
 }
 

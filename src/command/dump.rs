@@ -142,11 +142,17 @@ fn restore(ctx: &mut Ctx<'_, '_>) -> Result {
         restore_nothing(ctx, key, options.replace);
         return Ok(Outcome::Done);
     }
+    // What was there goes first: the key that comes is a new one.
+    let before = ctx.txn.dirty();
+    if let Some(old) = ctx.txn.take(key) {
+        ctx.txn.keyspace().discard(old);
+    }
     let kept_until = deadline.map_or(Deadline::Clear, Deadline::At);
     match loaded {
         Loaded::Str(text) => ctx.txn.set_str(key, text, kept_until),
         Loaded::Value(value) => ctx.txn.insert(key, value, kept_until),
     }
+    ctx.txn.recount_dirty(before, 1);
     set_access(ctx, key, &options);
     ctx.txn.event(Class::GENERIC, "restore", key);
     log_absolute(ctx, deadline, options.absolute_ttl);

@@ -89,19 +89,11 @@ impl Error {
             Error::InvalidExpire(command) => format!("ERR invalid expire time in '{command}' command").into(),
             Error::Arity(command) => format!("ERR wrong number of arguments for '{command}' command").into(),
             Error::UnknownSubcommand(word, container) => {
-                let mut text = b"ERR unknown subcommand '".to_vec();
-                let word = word.split(|byte| *byte == 0).next().unwrap_or_default();
-                text.extend_from_slice(&word[..word.len().min(128)]);
-                text.extend_from_slice(b"'. Try ");
-                text.extend_from_slice(until_nul(container));
-                text.extend_from_slice(b" HELP.");
-                return Cow::Owned(text);
+                return Cow::Owned(subcommand("ERR unknown subcommand '", word, container));
             }
             Error::WrongSubcommand(word, container) => {
-                let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
-                text.extend_from_slice(until_nul(&word[..word.len().min(128)]));
-                text.extend_from_slice(format!("'. Try {container} HELP.").as_bytes());
-                return Cow::Owned(text);
+                let what = "ERR unknown subcommand or wrong number of arguments for '";
+                return Cow::Owned(subcommand(what, word, container.as_bytes()));
             }
             Error::Held => "ERR a script holds the keys of this command".into(),
             Error::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.".into(),
@@ -113,6 +105,12 @@ impl Error {
             Cow::Owned(t) => Cow::Owned(t.into_bytes()),
         }
     }
+}
+
+/// What is wrong with a subcommand, of which a client sees no more than its beginning.
+fn subcommand(what: &str, word: &[u8], container: &[u8]) -> Vec<u8> {
+    let word = until_nul(&word[..word.len().min(128)]);
+    [what.as_bytes(), word, b"'. Try ", until_nul(container), b" HELP."].concat()
 }
 
 impl From<WrongType> for Error {

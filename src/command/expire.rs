@@ -5,7 +5,7 @@
 
 use super::Command;
 use super::ctx::{Ctx, Origin, Outcome, Result};
-use super::error::{Error, until_nul};
+use super::error::Error;
 use crate::base::num::{parse_i64, push_i64};
 use crate::keyspace::Class;
 use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, Keys, Propagate};
@@ -218,7 +218,7 @@ impl Conditions {
                 b"xx" => conditions.some = true,
                 b"gt" => conditions.greater = true,
                 b"lt" => conditions.less = true,
-                _ => return Err(Error::owned([b"ERR Unsupported option ", until_nul(word)].concat())),
+                _ => return Err(Error::of(&[b"ERR Unsupported option ", word])),
             }
         }
         if conditions.none && (conditions.some || conditions.greater || conditions.less) {

@@ -141,17 +141,20 @@ fn add_in_place(ctx: &mut Ctx<'_, '_>, key: &[u8], elements: &[&[u8]]) -> Result
 /// A sparse string is short, and may change its length or turn out corrupt half-way.
 fn add_to_copy(ctx: &mut Ctx<'_, '_>, key: &[u8], elements: &[&[u8]]) -> Result<bool> {
     let old = stored(ctx, key)?;
-    let mut updated = old.is_none();
+    // A key that is made counts as a change of its own.
+    let mut updates = u64::from(old.is_none());
     let mut bytes = old.unwrap_or_else(hll::create);
-    let mut add = |element: &&[u8]| hll::add(&mut bytes, element, sparse_bytes_max(ctx)).map(|grew| updated |= grew);
+    let limit = sparse_bytes_max(ctx);
+    let mut add = |element: &&[u8]| hll::add(&mut bytes, element, limit).map(|grew| updates += u64::from(grew));
     let added = elements.iter().try_for_each(&mut add);
-    if updated {
+    if updates > 0 {
         hll::mark_stale(&mut bytes);
         ctx.txn.edit_str(key, |text| *text = bytes)?;
+        ctx.txn.count_dirty(updates - 1);
     }
     // What was added before the damage was met stays.
     added?;
-    Ok(updated)
+    Ok(updates > 0)
 }
 
 fn pfcount(ctx: &mut Ctx<'_, '_>) -> Result {

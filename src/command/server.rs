@@ -434,7 +434,7 @@ fn flushall(ctx: &mut Ctx<'_, '_>) -> Result {
 fn flush(ctx: &mut Ctx<'_, '_>, dbs: Range<usize>, wait: bool, name: &[u8]) -> Result {
     let may_wait = ctx.may_block();
     let removed = ctx.txn.flush(dbs, !wait || may_wait);
-    ctx.txn.count_dirty(1);
+    // Logged even if there was nothing, which is no change.
     ctx.log_as(&[name]);
     if wait && may_wait && removed > 0 {
         let block = Block { until_freed: true, ..Block::new(Vec::new(), None, TimeoutReply::Ok) };

@@ -339,6 +339,10 @@ fn pop_many(ctx: &mut Ctx<'_, '_>, count: usize) -> Result {
         ctx.reply.set(0);
         return Ok(Outcome::Done);
     }
+    if count >= len {
+        // To take all is to read all, and counted so.
+        ctx.txn.get(key);
+    }
     let mut rng = ctx.node.rng();
     let reply = &mut *ctx.reply;
     let popped = ctx.txn.edit(key, Create::No, |set: &mut Set, note| {

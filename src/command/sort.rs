@@ -268,18 +268,19 @@ fn number(text: &[u8]) -> Option<f64> {
         return Some(0.0);
     }
     let start = text.iter().position(|byte| !is_space(*byte))?;
-    parse_f64(&text[start..])
+    // One that is too small to be kept whole is none.
+    parse_f64(&text[start..]).filter(|number| !number.is_subnormal())
 }
 
-fn weigh(txn: &Txn<'_>, request: &Request<'_>, element: &[u8]) -> Result<Weight> {
-    let bad = Error::Text("ERR One or more scores can't be converted into double");
+/// What to sort an element by; none where that should be a number and is not.
+fn weigh(txn: &Txn<'_>, request: &Request<'_>, element: &[u8]) -> Option<Weight> {
     match (&request.by, request.alpha) {
-        (None, true) => Ok(Weight::Itself),
-        (None, false) => number(element).map(Weight::Number).ok_or(bad),
-        (Some(by), true) => Ok(Weight::Text(by.look_up(txn, element, |value| value.to_vec()))),
+        (None, true) => Some(Weight::Itself),
+        (None, false) => number(element).map(Weight::Number),
+        (Some(by), true) => Some(Weight::Text(by.look_up(txn, element, |value| value.to_vec()))),
         (Some(by), false) => {
             let found = by.look_up(txn, element, |value| number(&value.to_vec()));
-            found.unwrap_or(Some(0.0)).map(Weight::Number).ok_or(bad)
+            found.unwrap_or(Some(0.0)).map(Weight::Number)
         }
     }
 }
@@ -300,8 +301,12 @@ fn sorted(txn: &Txn<'_>, request: &Request<'_>) -> Result<Vec<Vec<u8>>> {
     let mut elements = elements(txn, request)?;
     let range = request.range(elements.len());
     if !request.unsorted {
-        let weighed = elements.into_iter().map(|element| Ok((weigh(txn, request, &element)?, element)));
-        let mut weighed = weighed.collect::<Result<Vec<_>>>()?;
+        let weighed = elements.into_iter().map(|element| (weigh(txn, request, &element), element));
+        // All are looked up, whatever the first ones are: what is missing is told of.
+        let weighed: Vec<_> = weighed.collect();
+        let weighed = weighed.into_iter().map(|(weight, element)| Some((weight?, element)));
+        let bad = Error::Text("ERR One or more scores can't be converted into double");
+        let mut weighed = weighed.collect::<Option<Vec<_>>>().ok_or(bad)?;
         weighed.sort_by(|a, b| if request.desc { compare(b, a) } else { compare(a, b) });
         elements = weighed.into_iter().map(|(_, element)| element).collect();
     }
@@ -394,6 +399,7 @@ mod tests {
             (b"3\0x", Some(3.0)),
             (b"foo", None),
             (b"nan", None),
+            (b"1e-320", None),
             (b"-inf", Some(f64::NEG_INFINITY)),
         ];
         for (text, want) in cases {

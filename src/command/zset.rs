@@ -323,6 +323,10 @@ fn zadd(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn zincrby(ctx: &mut Ctx<'_, '_>) -> Result {
+    // ZADD's options are options here too, and leave no pair.
+    if ["NX", "XX", "GT", "LT", "CH", "INCR"].iter().any(|option| ctx.args.is(2, option)) {
+        return Err(Error::Syntax);
+    }
     let pairs = vec![(ctx.args.float(2)?, ctx.args.all()[3])];
     let add = Add { conditions: AddIf { incr: true, ..AddIf::default() }, count_changed: false, pairs };
     let tally = apply(ctx, &add)?;

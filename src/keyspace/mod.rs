@@ -2,7 +2,7 @@
 //!
 //! A [`Keyspace`] is S shards, each a [`Shard`](shard::Shard) behind one mutex, each holding its part of every logical
 //! database. All access goes through a [`Txn`]: a lock set with read and write operations. Read `txn.rs` next, then
-//! `entry.rs` and `table.rs`.
+//! `entry/` and `table.rs`.
 
 pub mod change;
 pub mod cut;

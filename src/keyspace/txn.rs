@@ -18,7 +18,7 @@ mod read;
 mod whole;
 mod write;
 
-use super::change::{Changes, Class, Modified};
+use super::change::{Changes, Class, Event, Modified};
 use super::entry::Entry;
 use super::shard::Shard;
 use super::watch::Dirty;
@@ -34,11 +34,20 @@ pub use write::Deadline;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongType;
 
-/// Keys found wanting by reads; settled when the transaction finishes.
-#[derive(Default)]
+/// A key that a read found wanting; settled when the transaction finishes.
 struct Late {
-    expired: SmallVec<[(u32, Box<[u8]>); 1]>,
-    missed: Vec<(u32, Box<[u8]>)>,
+    db: u32,
+    key: Box<[u8]>,
+    want: Want,
+    /// How many events had been recorded: what is to be told of the key comes behind them and before later ones.
+    after: usize,
+}
+
+/// What was wrong with a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Want {
+    Expired,
+    Missed,
 }
 
 /// The lock set of a running command.
@@ -61,7 +70,7 @@ pub struct Txn<'k> {
     /// Allocated with the first thing to be said: reads, and writes that nobody listens to, say nothing.
     changes: Option<Box<Changes>>,
     dirty: u64,
-    late: RefCell<Option<Box<Late>>>,
+    late: RefCell<Vec<Late>>,
     /// The key this transaction is about: where it lies, how long it is, and its hash.
     known: (usize, usize, u64),
 }
@@ -83,7 +92,7 @@ impl<'k> Txn<'k> {
             ignore_deadlines: false,
             changes: None,
             dirty: 0,
-            late: RefCell::new(None),
+            late: RefCell::new(Vec::new()),
             known: (0, 0, 0),
         }
     }
@@ -189,7 +198,7 @@ impl<'k> Txn<'k> {
     /// [`Txn::finish`]. The shards stay held.
     #[inline]
     pub fn finish_silently(&mut self) -> bool {
-        let is_silent = self.changes.is_none() && self.late.get_mut().is_none();
+        let is_silent = self.changes.is_none() && self.late.get_mut().is_empty();
         if is_silent {
             self.settle_dirty();
         }
@@ -198,8 +207,8 @@ impl<'k> Txn<'k> {
 
     /// Settles what reads found and hands over everything that changed so far. The shards stay held.
     pub fn finish(&mut self) -> Option<Box<Changes>> {
-        if let Some(late) = self.late.take() {
-            self.settle_late(*late);
+        if !self.late.get_mut().is_empty() {
+            self.settle_late();
         }
         self.settle_dirty();
         self.changes.take()
@@ -220,21 +229,33 @@ impl<'k> Txn<'k> {
     }
 
     #[cold]
-    fn settle_late(&mut self, late: Late) {
+    fn settle_late(&mut self) {
         let db = self.db;
-        let Late { mut expired, missed } = late;
-        for (d, key) in missed {
-            self.db = d as usize;
-            if let Some(at) = expired.iter().position(|(e, gone)| *e == d && *gone == key) {
-                expired.remove(at);
-                self.settle(&key);
+        let told = self.changes.as_mut().map(|changes| std::mem::take(&mut changes.events)).unwrap_or_default();
+        let (mut told, mut passed) = (told.into_iter(), 0);
+        for late in self.late.take() {
+            self.retell(told.by_ref().take(late.after - passed));
+            passed = late.after;
+            self.db = late.db as usize;
+            match late.want {
+                Want::Expired => {
+                    self.settle(&late.key);
+                }
+                Want::Missed => self.event(Class::KEY_MISS, "keymiss", &late.key),
             }
-            self.event(Class::KEY_MISS, "keymiss", &key);
         }
-        for (d, key) in expired {
-            self.db = d as usize;
-            self.settle(&key);
-        }
+        self.retell(told);
         self.db = db;
+    }
+
+    fn retell(&mut self, told: impl Iterator<Item = Event>) {
+        if let Some(changes) = &mut self.changes {
+            changes.events.extend(told);
+        }
+    }
+
+    /// How many events have been recorded so far.
+    fn events(&self) -> usize {
+        self.changes.as_ref().map_or(0, |changes| changes.events.len())
     }
 }

@@ -18,6 +18,7 @@ pub const FAMILY: Family = Family {
         "RPUSH app:list 3 1 2",
     ],
     probes: &[],
+    audited: false,
     words: own,
     commands: &[
         "12x ACL SETUSER user ( rule )+",

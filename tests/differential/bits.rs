@@ -6,7 +6,8 @@ use crate::{Family, words};
 pub const FAMILY: Family = Family {
     name: "bits",
     setup: words::SETUP,
-    probes: &["TYPE key", "OBJECT ENCODING key", "GET key"],
+    probes: &["TYPE key", "OBJECT ENCODING key", "DEBUG DIGEST-VALUE key", "GET key"],
+    audited: true,
     words: own,
     commands: &[
         "SET key val",

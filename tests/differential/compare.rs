@@ -45,6 +45,7 @@ fn rule(command: &Command) -> Rule {
         b"COMMAND" if command.len() == 1 => Rule::ErrorOnly,
         // Help is in our own words.
         _ if upper(1) == b"HELP" && command.len() == 2 => Rule::ErrorOnly,
+        b"DEBUG" if matches!(upper(1).as_slice(), b"DIGEST" | b"DIGEST-VALUE") => Rule::Exact,
         b"INFO" | b"LOLWUT" | b"SLOWLOG" | b"DEBUG" | b"DUMP" | b"TIME" | b"MEMORY" => Rule::ErrorOnly,
         b"CLIENT" if matches!(upper(1).as_slice(), b"ID" | b"INFO" | b"LIST") => Rule::ErrorOnly,
         b"HELLO" => Rule::SameShape,

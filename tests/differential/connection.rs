@@ -7,6 +7,7 @@ pub const FAMILY: Family = Family {
     name: "connection",
     setup: words::SETUP,
     probes: &["TYPE key"],
+    audited: false,
     words: own,
     commands: &[
         "2x PING [val]",

@@ -5,6 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::Family;
+use crate::audit::{Audit, Trace, carry};
 use crate::compare::agree;
 use crate::differences;
 use crate::grammar::{Command, Grammar};
@@ -29,15 +30,26 @@ const BATCH: usize = 12;
 
 /// Runs the family's sequences in one protocol; fails with everything found.
 pub fn run(family: &Family, protocol: u8) {
+    run_together(family, &[family], protocol);
+}
+
+/// The same with the commands of several families, on the same keys.
+pub fn run_together(family: &Family, families: &[&Family], protocol: u8) {
     let first_seed = seed("DIFF_SEED", 1);
     let sequences = seed("DIFF_SEQUENCES", SEQUENCES);
     println!("{} in RESP{protocol}: DIFF_SEED={first_seed} DIFF_SEQUENCES={sequences}", family.name);
     let mut pair = Pair::start(protocol);
-    let grammar = Grammar::of(family);
+    let mut audited = family.audited.then(|| Pair::start_audited(protocol));
+    let grammar = Grammar::of(families);
     let mut findings: BTreeMap<String, String> = BTreeMap::new();
     let mut missing: BTreeSet<Vec<u8>> = BTreeSet::new();
     for number in 0..sequences {
         let mut sequence = generate(family, &grammar, first_seed.wrapping_add(number));
+        // Every other sequence command by command, and with a look at what each leaves behind.
+        let pair = match &mut audited {
+            Some(audited) if number % 2 == 1 => audited,
+            _ => &mut pair,
+        };
         let mismatch = loop {
             sequence.retain(|command| !missing.contains(&name(command)));
             match pair.play(&sequence) {
@@ -87,6 +99,8 @@ fn generate(family: &Family, grammar: &Grammar, seed: u64) -> Vec<Command> {
 
 /// Where two servers answered otherwise.
 struct Mismatch {
+    /// Of the replies, or of what is left behind.
+    what: &'static str,
     at: usize,
     command: Command,
     ours: Result<Frame, String>,
@@ -110,7 +124,7 @@ impl Mismatch {
             Ok(Frame { raw, .. }) => raw.iter().take(1).map(|byte| char::from(*byte)).collect(),
             Err(_) => "closed".to_owned(),
         };
-        format!("{} | {} | {}", name.unwrap_or_default(), gist(&self.ours), gist(&self.theirs))
+        format!("{} | {} | {} | {}", self.what, name.unwrap_or_default(), gist(&self.ours), gist(&self.theirs))
     }
 }
 
@@ -120,7 +134,8 @@ fn report(sequence: &[Command], mismatch: &Mismatch, seed: u64) -> String {
         Err(error) => format!("no reply: {error}"),
     };
     let commands: String = sequence.iter().map(|command| format!("  {}\n", typed(command))).collect();
-    format!("seed {seed}:\n{commands}    ours   {}\n    theirs {}\n\n", show(&mismatch.ours), show(&mismatch.theirs))
+    let (what, ours, theirs) = (mismatch.what, show(&mismatch.ours), show(&mismatch.theirs));
+    format!("seed {seed}, {what}:\n{commands}    ours   {ours}\n    theirs {theirs}\n\n")
 }
 
 fn cut(text: &str) -> String {
@@ -141,6 +156,7 @@ struct Side {
     client: Client,
     protocol: u8,
     start: fn() -> Server,
+    audit: Option<Audit>,
 }
 
 impl Pair {
@@ -148,13 +164,21 @@ impl Pair {
         Pair { ours: Side::start(protocol, || larder().start()), theirs: Side::start(protocol, || oracle().start()) }
     }
 
+    fn start_audited(protocol: u8) -> Self {
+        let mut pair = Pair::start(protocol);
+        pair.ours.watch_over();
+        pair.theirs.watch_over();
+        pair
+    }
+
     /// Plays a sequence on an empty keyspace up to the first difference.
     fn play(&mut self, sequence: &[Command]) -> Option<Mismatch> {
         self.ours.reset();
         self.theirs.reset();
-        for (number, batch) in sequence.chunks(BATCH).enumerate() {
-            let ours = self.ours.play(batch);
-            let theirs = self.theirs.play(batch);
+        let size = if self.ours.audit.is_some() { 1 } else { BATCH };
+        for (number, batch) in sequence.chunks(size).enumerate() {
+            let (ours, left) = self.ours.play_and_look(batch);
+            let (theirs, left_there) = self.theirs.play_and_look(batch);
             for (offset, command) in batch.iter().enumerate() {
                 let (ours, theirs) = (&ours[offset], &theirs[offset]);
                 let same = match (ours, theirs) {
@@ -166,7 +190,34 @@ impl Pair {
                 };
                 if !same {
                     let (ours, theirs) = (ours.clone(), theirs.clone());
-                    return Some(Mismatch { at: number * BATCH + offset, command: command.clone(), ours, theirs });
+                    let at = number * size + offset;
+                    return Some(Mismatch { what: "reply", at, command: command.clone(), ours, theirs });
+                }
+            }
+            for ((what, ours), (_, theirs)) in left.into_iter().zip(left_there) {
+                if ours.raw != theirs.raw && !differences::known_trace(what, &batch[0], &ours.value, &theirs.value) {
+                    let (at, command) = (number * size, batch[0].clone());
+                    return Some(Mismatch { what, at, command, ours: Ok(ours), theirs: Ok(theirs) });
+                }
+            }
+        }
+        if self.ours.audit.is_some() { self.carry(sequence) } else { None }
+    }
+
+    /// Has each server read the other's dumps of what the sequence left, and give them back: the digests before and after.
+    fn carry(&mut self, sequence: &[Command]) -> Option<Mismatch> {
+        let (ours, theirs) = (&mut self.ours.client, &mut self.theirs.client);
+        for client in [&mut *ours, &mut *theirs] {
+            client.run("DISCARD");
+            client.run("SELECT 0");
+        }
+        for key in ["k1", "k2", "k3", "k4", "k5", "k6", "lex:1", "a:stream"] {
+            let there = carry(ours, theirs, key).map(|(before, after)| ("our dump", before, after));
+            let back = carry(theirs, ours, key).map(|(before, after)| ("their dump", before, after));
+            for (what, before, after) in there.into_iter().chain(back) {
+                if before.raw != after.raw {
+                    let (at, command) = (sequence.len() - 1, vec![b"DUMP".to_vec(), key.into()]);
+                    return Some(Mismatch { what, at, command, ours: Ok(before), theirs: Ok(after) });
                 }
             }
         }
@@ -185,7 +236,10 @@ impl Pair {
             let mut at = 0;
             while at + step < sequence.len() && Instant::now() < deadline {
                 let shorter: Vec<Command> = [&sequence[..at], &sequence[at + step..]].concat();
-                match self.play(&shorter).filter(|found| found.command == mismatch.command) {
+                match self
+                    .play(&shorter)
+                    .filter(|found| found.what == mismatch.what && found.command == mismatch.command)
+                {
                     Some(found) => {
                         sequence = shorter;
                         sequence.truncate(found.at + 1);
@@ -204,9 +258,13 @@ impl Side {
     fn start(protocol: u8, start: fn() -> Server) -> Self {
         let server = start();
         let client = server.connect();
-        let mut side = Side { server, client, protocol, start };
+        let mut side = Side { server, client, protocol, start, audit: None };
         side.configure();
         side
+    }
+
+    fn watch_over(&mut self) {
+        self.audit = Some(Audit::start(&self.server));
     }
 
     /// Limits that keep a wrong offset from asking for gigabytes, and the encoding of sets that 7.0 has.
@@ -221,14 +279,30 @@ impl Side {
             self.server = (self.start)();
             self.client = self.server.connect();
             self.configure();
+            self.audit = self.audit.take().map(|_| Audit::start(&self.server));
         }
         self.client = Client::with_patience(self.server.port(), PATIENCE).expect("the server accepts connections");
         // What the last connection subscribed to is gone when it is.
-        wait_until(|| self.client.info("clients", "connected_clients").as_deref() == Some("1"));
+        let alone = 1 + if self.audit.is_some() { Audit::CONNECTIONS } else { 0 };
+        wait_until(|| self.client.info("clients", "connected_clients") == Some(alone.to_string()));
         self.client.run("FLUSHALL");
+        if let Some(audit) = &mut self.audit {
+            audit.reset();
+        }
         if self.protocol == 3 {
             self.client.run("HELLO 3");
         }
+    }
+
+    /// Plays a batch; under an audit also what its one command left behind.
+    fn play_and_look(&mut self, batch: &[Command]) -> (Vec<Result<Frame, String>>, Trace) {
+        if let Some(audit) = &mut self.audit {
+            audit.before(&batch[0]);
+        }
+        let replies = self.play(batch);
+        let alive = replies.iter().all(Result::is_ok);
+        let left = self.audit.as_mut().filter(|_| alive).map(|audit| audit.after().expect("the events of a command"));
+        (replies, left.unwrap_or_default())
     }
 
     /// One reply per command; after an error of the connection, that error for all the rest.

@@ -20,6 +20,7 @@ pub const FAMILY: Family = Family {
         "XRANGE key - +",
         "XPENDING key g1",
     ],
+    audited: true,
     words: own,
     commands: &[
         // Without odd words, which may be times that pass between two probes.

@@ -7,6 +7,7 @@ pub const FAMILY: Family = Family {
     name: "geo",
     setup: words::SETUP,
     probes: &["TYPE key", "ZRANGE key 0 -1 WITHSCORES"],
+    audited: true,
     words: own,
     commands: &[
         "8x GEOADD key ( lon lat place )+",

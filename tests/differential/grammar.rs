@@ -20,7 +20,11 @@ pub struct Line {
     weight: u64,
     mutable: bool,
     commands: Vec<Vec<Node>>,
+    fill: Fill,
 }
+
+/// The words of a family.
+type Fill = fn(&str, &mut Random) -> Option<Vec<u8>>;
 
 enum Node {
     Literal(String),
@@ -31,18 +35,20 @@ enum Node {
     Repeat { node: Box<Node>, least: u64, most: u64 },
 }
 
-/// All lines of a family.
+/// All lines of some families.
 pub struct Grammar {
     lines: Vec<Line>,
     total: u64,
-    fill: fn(&str, &mut Random) -> Option<Vec<u8>>,
 }
 
 impl Grammar {
-    pub fn of(family: &Family) -> Self {
-        let lines: Vec<Line> = family.commands.iter().map(|line| Line::parse(line)).collect();
+    pub fn of(families: &[&Family]) -> Self {
+        let mut lines: Vec<Line> = Vec::new();
+        for family in families {
+            lines.extend(family.commands.iter().map(|line| Line::parse(line, family.words)));
+        }
         let total = lines.iter().map(|line| line.weight).sum();
-        Grammar { lines, total, fill: family.words }
+        Grammar { lines, total }
     }
 
     /// The commands of one line chosen by chance, now and then made wrong.
@@ -53,10 +59,10 @@ impl Grammar {
                 ticket -= line.weight;
                 continue;
             }
-            let mut writer = Writer { random, fill: self.fill, first_key: None };
+            let mut writer = Writer { random, fill: line.fill, first_key: None };
             let mut commands: Vec<Command> = line.commands.iter().map(|nodes| writer.command(nodes)).collect();
             if line.mutable && random.one_in(6) {
-                mutate(&mut commands[0], random);
+                mutate(&mut commands[0], random, line.fill);
             }
             return commands;
         }
@@ -65,7 +71,7 @@ impl Grammar {
 }
 
 impl Line {
-    fn parse(text: &str) -> Self {
+    fn parse(text: &str, fill: Fill) -> Self {
         let (mut weight, mut mutable, mut rest) = (1, true, text);
         if let Some((count, tail)) = rest.split_once("x ").filter(|(count, _)| count.parse::<u64>().is_ok()) {
             (weight, rest) = (count.parse().expect("a weight"), tail);
@@ -74,7 +80,7 @@ impl Line {
             (mutable, rest) = (false, tail);
         }
         let commands = rest.split(';').map(|command| Parser::new(command).sequence(text)).collect();
-        Line { weight, mutable, commands }
+        Line { weight, mutable, commands, fill }
     }
 }
 
@@ -174,7 +180,7 @@ fn repeated(node: Node, suffix: Option<char>) -> Node {
 /// Fills a line with words.
 struct Writer<'a> {
     random: &'a mut Random,
-    fill: fn(&str, &mut Random) -> Option<Vec<u8>>,
+    fill: Fill,
     first_key: Option<Vec<u8>>,
 }
 
@@ -228,20 +234,21 @@ impl Writer<'_> {
 }
 
 /// Makes a command wrong, or at least unusual.
-fn mutate(command: &mut Command, random: &mut Random) {
+fn mutate(command: &mut Command, random: &mut Random, fill: Fill) {
+    let odd = |random: &mut Random| fill("odd", random).unwrap_or_else(|| words::odd(random));
     let last = command.len() as u64 - 1;
     let at = 1 + random.below(last.max(1)) as usize;
     if at >= command.len() {
-        command.push(words::odd(random));
+        command.push(odd(random));
         return;
     }
     match random.below(7) {
         0 => drop(command.remove(at)),
         1 => command.insert(at, command[at].clone()),
         2 if at + 1 < command.len() => command.swap(at, at + 1),
-        3 => command.insert(at, words::odd(random)),
-        4 => command.push(words::odd(random)),
+        3 => command.insert(at, odd(random)),
+        4 => command.push(odd(random)),
         5 => command[at].make_ascii_lowercase(),
-        _ => command[at] = words::odd(random),
+        _ => command[at] = odd(random),
     }
 }

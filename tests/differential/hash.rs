@@ -5,7 +5,8 @@ use crate::{Family, words};
 pub const FAMILY: Family = Family {
     name: "hash",
     setup: words::SETUP,
-    probes: &["TYPE key", "OBJECT ENCODING key", "HGETALL key"],
+    probes: &["TYPE key", "OBJECT ENCODING key", "DEBUG DIGEST-VALUE key", "HGETALL key"],
+    audited: true,
     words: |_, _| None,
     commands: &[
         "4x HSET key ( field val )+",

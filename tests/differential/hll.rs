@@ -5,7 +5,8 @@ use crate::{Family, words};
 pub const FAMILY: Family = Family {
     name: "hll",
     setup: words::SETUP,
-    probes: &["TYPE key", "OBJECT ENCODING key", "GET key", "PFCOUNT key"],
+    probes: &["TYPE key", "OBJECT ENCODING key", "DEBUG DIGEST-VALUE key", "GET key", "PFCOUNT key"],
+    audited: true,
     words: |_, _| None,
     commands: &[
         "6x PFADD key elem+",

@@ -6,6 +6,7 @@ pub const FAMILY: Family = Family {
     name: "key",
     setup: words::SETUP,
     probes: &["TYPE key", "OBJECT ENCODING key", "PTTL key", "PEXPIRETIME key"],
+    audited: true,
     words: |_, _| None,
     commands: &[
         "3x SET key val [EX ttl | PX ms | KEEPTTL]",
@@ -30,6 +31,7 @@ pub const FAMILY: Family = Family {
         "RANDOMKEY",
         "KEYS pattern",
         "FLUSHDB [ASYNC | SYNC]",
+        "FLUSHALL [ASYNC | SYNC]",
         "4x EXPIRE key ttl [NX | XX | GT | LT]",
         "2x PEXPIRE key ms [NX | XX | GT | LT]",
         "2x EXPIREAT key ts [NX | XX | GT | LT]",

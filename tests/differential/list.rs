@@ -5,7 +5,8 @@ use crate::{Family, words};
 pub const FAMILY: Family = Family {
     name: "list",
     setup: words::SETUP,
-    probes: &["TYPE key", "OBJECT ENCODING key", "LRANGE key 0 -1"],
+    probes: &["TYPE key", "OBJECT ENCODING key", "DEBUG DIGEST-VALUE key", "LRANGE key 0 -1"],
+    audited: true,
     words: |_, _| None,
     commands: &[
         "3x LPUSH key elem+",
@@ -45,6 +46,5 @@ pub const FAMILY: Family = Family {
         "!MULTI;BLPOP key key 0;BLMOVE same key LEFT RIGHT 0;BLMPOP 0 1 key LEFT;EXEC",
         "DEL key",
         "COPY key key REPLACE",
-        "SORT key ALPHA",
     ],
 };

@@ -17,6 +17,7 @@
 mod support;
 
 mod acl;
+mod audit;
 mod bits;
 mod compare;
 mod connection;
@@ -52,6 +53,8 @@ pub struct Family {
     pub commands: &'static [&'static str],
     /// Asked of every key now and then; `key` stands for it.
     pub probes: &'static [&'static str],
+    /// Whether what commands leave behind is compared too ([`audit`]).
+    pub audited: bool,
     /// The family's own words; what it does not know is looked up in [`words::common`].
     pub words: fn(&str, &mut Random) -> Option<Vec<u8>>,
 }
@@ -68,6 +71,39 @@ macro_rules! families {
     )*};
 }
 
+/// Commands of all types on the same keys.
+const MIXED: Family = Family {
+    name: "mixed",
+    setup: words::SETUP,
+    commands: &[],
+    probes: &["TYPE key", "OBJECT ENCODING key", "PTTL key"],
+    audited: true,
+    words: |_, _| None,
+};
+const TYPES: &[&Family] = &[
+    &bits::FAMILY,
+    &dump::FAMILY,
+    &geo::FAMILY,
+    &hash::FAMILY,
+    &hll::FAMILY,
+    &list::FAMILY,
+    &set::FAMILY,
+    &stream::FAMILY,
+    &string::FAMILY,
+    &zset::FAMILY,
+];
+
 mod family {
+    mod mixed {
+        use crate::{MIXED, TYPES, driver};
+        #[test]
+        fn resp2() {
+            driver::run_together(&MIXED, TYPES, 2);
+        }
+        #[test]
+        fn resp3() {
+            driver::run_together(&MIXED, TYPES, 3);
+        }
+    }
     families! { acl, bits, connection, dump, geo, hash, hll, key, list, multi, pubsub, scan, script, set, sort, stream, string, zset }
 }

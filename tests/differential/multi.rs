@@ -6,6 +6,7 @@ pub const FAMILY: Family = Family {
     name: "multi",
     setup: words::SETUP,
     probes: &["TYPE key", "GET key"],
+    audited: false,
     words: |name, _| (name == "script").then(|| b"return {1, 'two'}".to_vec()),
     commands: &[
         "4x MULTI",

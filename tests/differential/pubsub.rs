@@ -7,6 +7,7 @@ pub const FAMILY: Family = Family {
     name: "pubsub",
     setup: words::SETUP,
     probes: &["TYPE key"],
+    audited: false,
     words: own,
     commands: &[
         "4x !SUBSCRIBE channel",

@@ -6,6 +6,7 @@ pub const FAMILY: Family = Family {
     name: "scan",
     setup: words::SETUP,
     probes: &["TYPE key"],
+    audited: true,
     words: |_, _| None,
     commands: &[
         "2x SET key val",

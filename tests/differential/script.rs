@@ -7,6 +7,7 @@ pub const FAMILY: Family = Family {
     name: "script",
     setup: words::SETUP,
     probes: &["TYPE key", "GET key"],
+    audited: false,
     words: own,
     commands: &[
         "8x EVAL script 1 key val",

@@ -5,7 +5,8 @@ use crate::{Family, words};
 pub const FAMILY: Family = Family {
     name: "set",
     setup: words::SETUP,
-    probes: &["TYPE key", "OBJECT ENCODING key", "SMEMBERS key", "SCARD key"],
+    probes: &["TYPE key", "OBJECT ENCODING key", "DEBUG DIGEST-VALUE key", "SMEMBERS key", "SCARD key"],
+    audited: true,
     words: |_, _| None,
     commands: &[
         "3x SADD key member+",

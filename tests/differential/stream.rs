@@ -7,6 +7,7 @@ pub const FAMILY: Family = Family {
     name: "stream",
     setup: words::SETUP,
     probes: &["TYPE key", "XLEN key", "XRANGE key - +", "XINFO STREAM key", "XINFO GROUPS key", "XPENDING key g1"],
+    audited: true,
     words: own,
     commands: &[
         "6x XADD key newid ( field val )+",

@@ -5,7 +5,8 @@ use crate::{Family, words};
 pub const FAMILY: Family = Family {
     name: "string",
     setup: words::SETUP,
-    probes: &["TYPE key", "OBJECT ENCODING key", "GET key", "PTTL key"],
+    probes: &["TYPE key", "OBJECT ENCODING key", "DEBUG DIGEST-VALUE key", "GET key", "PTTL key"],
+    audited: true,
     words: |_, _| None,
     commands: &[
         "4x SET key val { [NX | XX] [GET] [EX ttl | PX ms | EXAT ts | PXAT tms | KEEPTTL] }",

@@ -7,6 +7,7 @@ pub const FAMILY: Family = Family {
     name: "zset",
     setup: words::SETUP,
     probes: &["TYPE key", "OBJECT ENCODING key", "ZRANGE key 0 -1 WITHSCORES", "ZCARD key"],
+    audited: true,
     words: own,
     commands: &[
         "5x ZADD key ( score member )+",

@@ -9,7 +9,7 @@ mod tests;
 mod users;
 
 use super::ctx::{Ctx, Outcome, Result};
-use super::error::{Error, until_nul};
+use super::error::Error;
 use super::{Command, CommandTable};
 use crate::acl::commands::Commands;
 use crate::acl::rule::Rules;
@@ -193,7 +193,7 @@ fn log(ctx: &mut Ctx<'_, '_>) -> Result {
             return Ok(Outcome::Done);
         }
         3 => usize::try_from(ctx.args.int(2)?).unwrap_or(0),
-        _ => return Err(wrong_form(ctx.args.at(1))),
+        _ => return Err(Error::WrongSubcommand(ctx.args.at(1).to_vec(), "ACL")),
     };
     let now_ms = ctx.now_ms();
     let entries = ctx.node.acl.log.newest(count);
@@ -230,18 +230,6 @@ fn log(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
-fn wrong_form(word: &[u8]) -> Error {
-    let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
-    text.extend_from_slice(&word[..word.len().min(128)]);
-    text.extend_from_slice(b"'. Try ACL HELP.");
-    Error::Owned(text)
-}
-
-/// An error that names one argument.
-fn naming(before: &str, word: &[u8], after: &str) -> Error {
-    Error::Owned([before.as_bytes(), word, after.as_bytes()].concat())
-}
-
 fn cat(ctx: &mut Ctx<'_, '_>) -> Result {
     match ctx.args.len() {
         2 => {
@@ -251,22 +239,22 @@ fn cat(ctx: &mut Ctx<'_, '_>) -> Result {
         3 => {
             let word = ctx.args.at(2);
             let found = Categories::NAMES.iter().find(|(_, name)| word.eq_ignore_ascii_case(name.as_bytes()));
-            let (category, _) = found.ok_or_else(|| naming("ERR Unknown category '", until_nul(word), "'"))?;
+            let (category, _) = found.ok_or_else(|| Error::of(&[b"ERR Unknown category '", word, b"'"]))?;
             let all = ctx.commands.all().iter();
             let of: Vec<_> = all.filter(|known| known.command.spec.all_categories().has(*category)).collect();
             ctx.reply.array(of.len());
             of.iter().for_each(|known| ctx.reply.bulk(known.name.as_bytes()));
         }
-        _ => return Err(wrong_form(ctx.args.at(1))),
+        _ => return Err(Error::WrongSubcommand(ctx.args.at(1).to_vec(), "ACL")),
     }
     Ok(Outcome::Done)
 }
 
 fn dryrun(ctx: &mut Ctx<'_, '_>) -> Result {
     let name = ctx.args.at(2);
-    let user = ctx.node.acl.user(name).ok_or_else(|| naming("ERR User '", until_nul(name), "' not found"))?;
+    let user = ctx.node.acl.user(name).ok_or_else(|| Error::of(&[b"ERR User '", name, b"' not found"]))?;
     let request = ctx.args.rest(3);
-    let unknown = |_| naming("ERR Command '", until_nul(request[0]), "' not found");
+    let unknown = |_| Error::of(&[b"ERR Command '", request[0], b"' not found"]);
     let known = ctx.commands.resolve(request).map_err(unknown)?;
     if !known.command.spec.arity.accepts(request.len()) {
         return Err(Error::Arity(known.name.to_string().into()));
@@ -282,7 +270,7 @@ fn genpass(ctx: &mut Ctx<'_, '_>) -> Result {
     let bits = match ctx.args.len() {
         2 => 256,
         3 => ctx.args.int(2)?,
-        _ => return Err(wrong_form(ctx.args.at(1))),
+        _ => return Err(Error::WrongSubcommand(ctx.args.at(1).to_vec(), "ACL")),
     };
     if !(1..=4096).contains(&bits) {
         return Err(Error::Text(

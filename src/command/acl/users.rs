@@ -1,14 +1,14 @@
 //! ACL SETUSER, DELUSER, LOAD and SAVE; GETUSER, LIST and USERS.
 
 use super::effect::{self, Change};
-use super::{naming, rules};
+use super::rules;
 use crate::acl::file;
 use crate::acl::rule::{gather, has_spaces};
 use crate::acl::selector::Selector;
 use crate::acl::user::{DEFAULT, channel_rules, hex, key_rules};
 use crate::command::config::settings;
 use crate::command::ctx::{Ctx, Outcome, Result};
-use crate::command::error::{Error, until_nul};
+use crate::command::error::Error;
 use crate::resp::reply::Reply;
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ pub(super) fn setuser(ctx: &mut Ctx<'_, '_>) -> Result {
     }
     let words = ctx.args.rest(3);
     let words = gather(words)
-        .map_err(|at| naming("ERR Unmatched parenthesis in acl selector starting at '", until_nul(words[at]), "'."))?;
+        .map_err(|at| Error::of(&[b"ERR Unmatched parenthesis in acl selector starting at '", words[at], b"'."]))?;
     let rules = rules(ctx.commands, &ctx.node.config);
     let old = ctx.node.acl.user(name);
     let mut user = old.as_deref().cloned().unwrap_or_else(|| rules.new_user(name));
     for word in &words {
-        rules
-            .apply(&mut user, word)
-            .map_err(|fault| naming("ERR Error in ACL SETUSER modifier '", until_nul(word), &format!("': {fault}")))?;
+        rules.apply(&mut user, word).map_err(|fault| {
+            Error::of(&[b"ERR Error in ACL SETUSER modifier '", word, format!("': {fault}").as_bytes()])
+        })?;
     }
     let user = Arc::new(user);
     if let Some(old) = ctx.node.acl.put(user.clone()) {

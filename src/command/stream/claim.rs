@@ -69,7 +69,7 @@ pub(super) const XAUTOCLAIM: Command = Command::new(
 /// The key and the group, which must both exist.
 fn checked<'a>(ctx: &Ctx<'a, '_>) -> Result<(&'a [u8], &'a [u8])> {
     let (key, name) = (ctx.args.all()[1], ctx.args.all()[2]);
-    let group = ctx.txn.read::<Stream>(key)?.and_then(|stream| stream.group(name));
+    let group = ctx.txn.peek_as::<Stream>(key)?.and_then(|stream| stream.group(name));
     group.map(|_| (key, name)).ok_or_else(|| no_group(key, name))
 }
 
@@ -136,6 +136,7 @@ fn reply_claimed(reply: &mut Reply, log: &Log, id: StreamId, just_id: bool) {
 }
 
 fn xclaim(ctx: &mut Ctx<'_, '_>) -> Result {
+    let _ = ctx.txn.get(&ctx.args[1]);
     let (key, name) = checked(ctx)?;
     let request = request(ctx)?;
     let consumer = ctx.args.all()[3];
@@ -181,6 +182,8 @@ fn xautoclaim(ctx: &mut Ctx<'_, '_>) -> Result {
     const COUNT_ROOM: u64 = (1 << 47) / 16;
     const NO_ROOM: Error = Error::Text("ERR Insufficient memory, failed allocating transient memory, COUNT too high.");
     let now = ctx.now_ms() as i64;
+    // Looked up before the arguments are read, judged after them.
+    let _ = ctx.txn.get(&ctx.args[1]);
     let min_idle = int_or(&ctx.args[4], "ERR Invalid min-idle-time argument for XAUTOCLAIM")?.max(0);
     let start = interval_start(&ctx.args[5])?;
     let mut walk = AutoClaim { start, count: 100, min_idle, counts: true, now };

@@ -4,7 +4,7 @@ use super::super::Command;
 use super::super::ctx::{Ctx, Outcome, Result};
 use super::super::error::Error;
 use super::super::introspect;
-use super::{BAD_ID, BASE, bad_subcommand, id_arg, interval_end, interval_start, no_group, reply_id, stored};
+use super::{BAD_ID, BASE, id_arg, interval_end, interval_start, no_group, reply_id, stored};
 use crate::keyspace::txn::{Create, Note};
 use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Keys, Propagate};
 use crate::types::group::Group;
@@ -197,7 +197,7 @@ fn options(ctx: &Ctx<'_, '_>, creates: bool) -> Result<Options> {
                 entries => Some(u64::try_from(entries).map_err(|_| BAD_READ)?),
             };
         } else {
-            return Err(bad_subcommand(&ctx.args[1], "XGROUP"));
+            return Err(Error::WrongSubcommand(ctx.args[1].to_vec(), "XGROUP"));
         }
     }
     Ok(read)
@@ -237,7 +237,7 @@ fn create(ctx: &mut Ctx<'_, '_>) -> Result {
         return Err(NO_KEY);
     }
     if ctx.args.len() > 8 {
-        return Err(bad_subcommand(&ctx.args[1], "XGROUP"));
+        return Err(Error::WrongSubcommand(ctx.args[1].to_vec(), "XGROUP"));
     }
     let at = match text {
         b"$" => stream.map_or(StreamId::MIN, |stream| stream.log().last_id()),
@@ -264,7 +264,7 @@ fn setid(ctx: &mut Ctx<'_, '_>) -> Result {
     let options = options(ctx, false)?;
     let (key, name) = checked(ctx)?;
     if ctx.args.len() > 7 {
-        return Err(bad_subcommand(&ctx.args[1], "XGROUP"));
+        return Err(Error::WrongSubcommand(ctx.args[1].to_vec(), "XGROUP"));
     }
     let at = match &ctx.args[4] {
         b"$" => stored(ctx, key)?.map_or(StreamId::MIN, |stream| stream.log().last_id()),
@@ -281,11 +281,12 @@ fn setid(ctx: &mut Ctx<'_, '_>) -> Result {
 fn destroy(ctx: &mut Ctx<'_, '_>) -> Result {
     let (key, name) = (ctx.args.all()[2], ctx.args.all()[3]);
     stored(ctx, key)?.ok_or(NO_KEY)?;
-    // Not hidden: who waits as a consumer of the group must be told.
     let removed = ctx.txn.edit::<Stream, _>(key, Create::No, |stream, note| {
         let removed = stream.remove_group(name);
         removed.is_some_and(|group| {
             note.event("xgroup-destroy");
+            // Who waits as a consumer of the group must be told.
+            note.hide_from_watchers();
             let bytes = group.heap_bytes();
             note.discard(group, bytes);
             true

@@ -4,7 +4,7 @@ use super::super::Command;
 use super::super::ctx::{Ctx, Outcome, Result};
 use super::super::error::Error;
 use super::super::introspect;
-use super::{BASE, bad_subcommand, limit_of, reply_entries, reply_entry, reply_id};
+use super::{BASE, limit_of, reply_entries, reply_entry, reply_id};
 use crate::resp::reply::Reply;
 use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Keys};
 use crate::types::group::{Consumer, ConsumerId, Group};
@@ -164,7 +164,7 @@ fn stream(ctx: &mut Ctx<'_, '_>) -> Result {
     let stream = stream.ok_or(Error::NoSuchKey)?;
     let fits = args.len() == 3 || args.is(3, "FULL") && (args.len() == 4 || args.len() == 6 && args.is(4, "COUNT"));
     if !fits {
-        return Err(bad_subcommand(&args[1], "XINFO"));
+        return Err(Error::WrongSubcommand(args[1].to_vec(), "XINFO"));
     }
     const COUNT: i64 = 10;
     let count = match args.len() {

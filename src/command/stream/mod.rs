@@ -81,13 +81,6 @@ fn no_group(key: &[u8], group: &[u8]) -> Error {
     Error::of(&[b"NOGROUP No such key '", key, b"' or consumer group '", group, b"'"])
 }
 
-/// The error for a subcommand with arguments that do not fit it.
-fn bad_subcommand(word: &[u8], container: &str) -> Error {
-    let word = &word[..word.len().min(128)];
-    let tail = format!("'. Try {container} HELP.");
-    Error::of(&[b"ERR unknown subcommand or wrong number of arguments for '", word, tail.as_bytes()])
-}
-
 fn reply_id(reply: &mut Reply, id: StreamId) {
     reply.bulk(id.text().as_bytes());
 }

@@ -9,7 +9,7 @@ use super::super::args::Argv;
 use super::super::ctx::{Block, Ctx, Outcome, Result};
 use super::super::error::Error;
 use super::{BASE, Effects, id_arg, limit_of, reply_entries, reply_entry, reply_id};
-use crate::keyspace::txn::{Create, Note};
+use crate::keyspace::txn::Create;
 use crate::resp::reply::{Proto, Reply};
 use crate::spec::keys::{BadKeys, Find, Found};
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, KeySpec, Keys, Propagate};
@@ -312,11 +312,15 @@ fn read_one(
 ) -> Result<()> {
     let now = ctx.now_ms() as i64;
     let reply = &mut *ctx.reply;
+    // Looked up once for its group, and now to be read.
+    ctx.txn.get(key);
     ctx.txn.edit::<Stream, _>(key, Create::No, |stream, note| {
         note.hide();
         let Some((mut group, log)) = stream.group_mut(reader.group) else { return };
+        let mut changes = 0;
         let consumer = match group.create_consumer(reader.consumer, now) {
             Some(consumer) => {
+                changes += 1;
                 note.event("xgroup-createconsumer");
                 if request.no_ack {
                     effects.push(&[b"XGROUP", b"CREATECONSUMER", key, reader.group, reader.consumer]);
@@ -331,16 +335,19 @@ fn read_one(
         group.mark_seen(consumer, now);
         let mut delivery = Delivery { key, reader, consumer, now, limit: limit_of(request.count) };
         match from {
+            // No change that is counted: nothing of it is told to replicas.
             From::After(id) => {
                 streams.open(reply, key);
                 delivery.history(&mut group, log, id, reply);
             }
             From::New if log.last_live_id().is_some_and(|last| last > group.last_id()) => {
+                changes += 1;
                 streams.open(reply, key);
-                delivery.fresh(&mut group, log, !request.no_ack, reply, note, effects);
+                delivery.fresh(&mut group, log, !request.no_ack, reply, effects);
             }
             From::New => {}
         }
+        note.changed(changes);
     })?;
     Ok(())
 }
@@ -376,15 +383,7 @@ impl Delivery<'_> {
     }
 
     /// What nobody in the group was given yet.
-    fn fresh(
-        &mut self,
-        group: &mut Group,
-        log: &Log,
-        to_acknowledge: bool,
-        reply: &mut Reply,
-        note: &mut Note,
-        effects: &mut Effects,
-    ) {
+    fn fresh(&mut self, group: &mut Group, log: &Log, to_acknowledge: bool, reply: &mut Reply, effects: &mut Effects) {
         let start = group.last_id().next().unwrap_or(StreamId::MAX);
         let array = reply.begin_array();
         let mut len = 0;
@@ -402,7 +401,6 @@ impl Delivery<'_> {
         reply.end_array(array, len);
         if len > 0 {
             effects.push_position(self.key, self.reader.group, group);
-            note.changed(1);
         }
     }
 }

@@ -308,17 +308,17 @@ impl<'a, 't> Request<'a, 't> {
         Ok(())
     }
 
-    fn run(mut self, operation: Operation, limits: &ZSetLimits) -> ZSet {
+    fn run(mut self, operation: Operation) -> ZSet {
         match operation {
-            Operation::Diff => self.diff(limits),
+            Operation::Diff => self.diff(),
             Operation::Union => {
                 self.inputs.sort_by_key(|input| input.0.len());
-                self.union(limits)
+                self.union()
             }
             Operation::Inter => {
                 let mut result = ZSet::new();
                 self.inter(|member, score| {
-                    result.set(member, score, limits);
+                    result.set(member, score, &UNPACKED);
                     true
                 });
                 result
@@ -326,7 +326,7 @@ impl<'a, 't> Request<'a, 't> {
         }
     }
 
-    fn union(&self, limits: &ZSetLimits) -> ZSet {
+    fn union(&self) -> ZSet {
         let mut scores: HashMap<Vec<u8>, f64, ahash::RandomState> = HashMap::default();
         let mut text = itoa::Buffer::new();
         for (input, weight) in &self.inputs {
@@ -340,7 +340,7 @@ impl<'a, 't> Request<'a, 't> {
         }
         let mut result = ZSet::new();
         for (member, score) in scores {
-            result.set(&member, score, limits);
+            result.set(&member, score, &UNPACKED);
         }
         result
     }
@@ -362,7 +362,7 @@ impl<'a, 't> Request<'a, 't> {
         }
     }
 
-    fn diff(&self, limits: &ZSetLimits) -> ZSet {
+    fn diff(&self) -> ZSet {
         let mut result = ZSet::new();
         let Some(((first, _), others)) = self.inputs.split_first() else { return result };
         if others.iter().any(|(other, _)| other.is(first)) {
@@ -372,7 +372,7 @@ impl<'a, 't> Request<'a, 't> {
         for pair in first.iter() {
             let member = pair.member.to_bytes(&mut text);
             if others.iter().all(|(other, _)| other.score(member).is_none()) {
-                result.set(member, pair.score, limits);
+                result.set(member, pair.score, &UNPACKED);
             }
         }
         result
@@ -391,14 +391,14 @@ fn zdiff(ctx: &mut Ctx<'_, '_>) -> Result {
     reply_result(ctx, Operation::Diff, "zdiff")
 }
 
-/// A result that is only shown is never a listpack: that would turn -0 into 0.
+/// A result is never a listpack while it is made: that would turn -0 into 0.
 const UNPACKED: ZSetLimits = ZSetLimits { listpack_entries: 0, listpack_value: 0 };
 
 fn reply_result(ctx: &mut Ctx<'_, '_>, operation: Operation, command: &str) -> Result {
     let takes = Takes { weights: operation != Operation::Diff, scores: true, limit: false };
     let request = Request::parse(ctx.txn, ctx.args, 1, takes, command)?;
     let with_scores = request.with_scores;
-    let result = request.run(operation, &UNPACKED);
+    let result = request.run(operation);
     let reply = &mut *ctx.reply;
     let paired = is_paired(reply);
     reply.array(if with_scores && !paired { 2 * result.len() } else { result.len() });
@@ -427,8 +427,22 @@ fn zdiffstore(ctx: &mut Ctx<'_, '_>) -> Result {
 fn store_result(ctx: &mut Ctx<'_, '_>, operation: Operation, command: &'static str) -> Result {
     let takes = Takes { weights: operation != Operation::Diff, scores: false, limit: false };
     let request = Request::parse(ctx.txn, ctx.args, 2, takes, command)?;
-    let result = request.run(operation, &limits(ctx.node));
-    store(ctx, ctx.args.all()[1], result, command)
+    let result = request.run(operation);
+    store(ctx, ctx.args.all()[1], packed_if_small(result, &limits(ctx.node)), command)
+}
+
+/// A result that is stored is a listpack if it is small.
+fn packed_if_small(result: ZSet, limits: &ZSetLimits) -> ZSet {
+    let longest = result.iter_all().map(|pair| pair.member.len()).max().unwrap_or(0);
+    let mut packed = ZSet::for_members(result.len(), longest, limits);
+    if packed.packed().is_none() {
+        return result;
+    }
+    let mut text = itoa::Buffer::new();
+    for pair in result.iter_all() {
+        packed.set(pair.member.to_bytes(&mut text), pair.score, limits);
+    }
+    packed
 }
 
 fn zintercard(ctx: &mut Ctx<'_, '_>) -> Result {

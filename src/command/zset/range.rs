@@ -504,14 +504,21 @@ fn zremrangebylex(ctx: &mut Ctx<'_, '_>) -> Result {
     remove(ctx, By::Lex, "zremrangebylex")
 }
 
+/// So many members are not removed one by one when what is left is less than one in so many of them.
+const MANY: usize = 1024;
+const FEW_LEFT: usize = 8;
+
 fn remove(ctx: &mut Ctx<'_, '_>, by: By, event: &'static str) -> Result {
     let asked = Asked::parse(by, ctx.args.all()[2], ctx.args.all()[3])?;
     let removed = ctx.txn.edit(ctx.args.all()[1], Create::No, |zset: &mut ZSet, note| {
         let ranks = asked.ranks(zset, false);
         let removed = ranks.len();
         if removed > 0 {
-            if removed == zset.len() {
-                let all = std::mem::take(zset);
+            let kept = zset.len() - removed;
+            let few_left = removed >= MANY && kept < removed / FEW_LEFT && zset.packed().is_none();
+            if kept == 0 || few_left {
+                let rest = if kept == 0 { ZSet::new() } else { zset.without(ranks) };
+                let all = std::mem::replace(zset, rest);
                 let bytes = all.heap_bytes();
                 note.discard(all, bytes);
             } else {

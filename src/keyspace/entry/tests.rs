@@ -4,6 +4,8 @@ use super::*;
 use crate::base::rng::Rng;
 use crate::types::hash::{Deadline, HashLimits};
 use crate::types::set::SetLimits;
+use crate::types::string::{NewStr, SHARED_MIN, StrRef};
+use crate::types::{Kind, Value, ValueMut, ValueRef};
 
 fn string(key: &[u8], value: &[u8]) -> Entry {
     Entry::new_str(key, &NewStr::from_bytes(value), None)

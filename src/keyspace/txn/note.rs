@@ -64,12 +64,21 @@ typed!(Set, set, SET, View<'a, Self>, |v| v.is_empty());
 typed!(ZSet, zset, ZSET, View<'a, Self>, |v| v.is_empty());
 typed!(Stream, stream, STREAM, &'a Self, |_| false);
 
+/// Who sees that a key changed.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum SeenBy {
+    #[default]
+    All,
+    Waiters,
+    Nobody,
+}
+
 /// What an edit did, said by the handler while it edits.
 #[derive(Default)]
 pub struct Note {
     events: SmallVec<[(Option<Class>, &'static str); 2]>,
     dirty: u64,
-    hidden: bool,
+    seen: SeenBy,
     uncounted: bool,
     /// What the edit took out of the value, too big to be freed here, and its bytes.
     discarded: Option<(Box<dyn Send>, usize)>,
@@ -93,7 +102,11 @@ impl Note {
     /// The change is bookkeeping: it counts and is logged, but WATCH, client-side caches and waiters do not see it
     /// (what consumer groups remember).
     pub fn hide(&mut self) {
-        self.hidden = true;
+        self.seen = SeenBy::Nobody;
+    }
+    /// The same, but who waits for the key is told (that a consumer group went).
+    pub fn hide_from_watchers(&mut self) {
+        self.seen = SeenBy::Waiters;
     }
     /// Events are told and the key is marked, but nothing is counted and so nothing logged for it: it is part of a change
     /// that is counted elsewhere, or it changed nothing in the end.
@@ -119,8 +132,10 @@ impl Txn<'_> {
             self.keyspace.later.free(taken, 1, bytes as u64);
         }
         self.dirty += if note.uncounted { 0 } else { note.dirty };
-        if !note.hidden {
-            self.mark(key, hash, true);
+        match note.seen {
+            SeenBy::All => self.mark(key, hash, true),
+            SeenBy::Waiters => self.wake(key, hash),
+            SeenBy::Nobody => {}
         }
         for (class, name) in note.events {
             self.event(class.unwrap_or(T::CLASS), name, key);

@@ -1,6 +1,6 @@
 //! Reading: what is expired is absent.
 
-use super::{Txn, Typed, WrongType};
+use super::{Late, Txn, Typed, Want, WrongType};
 use crate::keyspace::change::Class;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::evict;
@@ -31,27 +31,31 @@ impl Txn<'_> {
     fn found_expired(&self, key: &[u8]) {
         if !self.keep_expired {
             let mut late = self.late.borrow_mut();
-            let late = late.get_or_insert_default();
-            let db = self.db as u32;
-            if !late.expired.iter().any(|(d, k)| *d == db && **k == *key) {
-                late.expired.push((db, key.into()));
+            let known = |late: &Late| late.want == Want::Expired && late.db == self.db as u32 && *late.key == *key;
+            if !late.iter().any(known) {
+                late.push(self.wanting(key, Want::Expired));
             }
         }
+    }
+
+    #[cold]
+    fn wanting(&self, key: &[u8], want: Want) -> Late {
+        Late { db: self.db as u32, key: key.into(), want, after: self.events() }
     }
 
     /// The live entry of a key, as a command reads it: hits and misses are counted and the access clock is set.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<&Entry> {
-        let found = self.get_untold(key);
-        if found.is_none() && self.notify.any(Class::KEY_MISS) && !self.no_stats {
-            self.late.borrow_mut().get_or_insert_default().missed.push((self.db as u32, key.into()));
-        }
-        found
+        self.look_up(key, self.notify)
     }
 
-    /// The same, but a miss is no event.
-    #[inline]
+    /// The same, and that the key is missing is no event.
     pub fn get_untold(&self, key: &[u8]) -> Option<&Entry> {
+        self.look_up(key, Class::default())
+    }
+
+    #[inline(always)]
+    fn look_up(&self, key: &[u8], notify: Class) -> Option<&Entry> {
         let hash = self.hash(key);
         let found = self.peek_hashed(key, hash);
         if self.no_stats {
@@ -63,7 +67,12 @@ impl Txn<'_> {
                 counters.hits.set(counters.hits.get() + 1);
                 self.touch(entry, hash);
             }
-            None => counters.misses.set(counters.misses.get() + 1),
+            None => {
+                counters.misses.set(counters.misses.get() + 1);
+                if notify.any(Class::KEY_MISS) {
+                    self.late.borrow_mut().push(self.wanting(key, Want::Missed));
+                }
+            }
         }
         found
     }

@@ -85,15 +85,22 @@ impl Txn<'_> {
         if !shard.watch.is_empty() {
             shard.watch.mark(db, key);
         }
+        self.wake(key, hash);
+        // Looked at here, with the shard held, and not when the transaction began: shards may have been added since.
+        if self.keyspace.interest.tracking.load(Relaxed) {
+            self.changes.get_or_insert_default().modified.push(Modified { key: key.into(), by_command, told: false });
+        }
+    }
+
+    /// Notes that somebody waits for the key, if so.
+    pub(super) fn wake(&mut self, key: &[u8], hash: u64) {
+        let db = self.db as u32;
+        let shard = &*self.held[self.slot(hash)].1;
         if !shard.waiters.is_empty() && shard.waiters.waits(db, key) {
             let ready = &mut self.changes.get_or_insert_default().ready;
             if !ready.iter().any(|(d, k)| *d == db && **k == *key) {
                 ready.push((db, key.into()));
             }
-        }
-        // Looked at here, with the shard held, and not when the transaction began: shards may have been added since.
-        if self.keyspace.interest.tracking.load(Relaxed) {
-            self.changes.get_or_insert_default().modified.push(Modified { key: key.into(), by_command, told: false });
         }
     }
 
@@ -101,23 +108,12 @@ impl Txn<'_> {
     #[inline]
     pub fn event(&mut self, class: Class, name: &'static str, key: &[u8]) {
         if self.notify.any(class) {
-            self.tell_missed();
             self.changes.get_or_insert_default().events.push(Event {
                 db: self.db as u32,
                 class,
                 name,
                 key: key.into(),
             });
-        }
-    }
-
-    /// Records the misses of the reads so far: what was looked for comes before what was then changed. They wait for the
-    /// end where a deadline was found passed, because that is told first.
-    fn tell_missed(&mut self) {
-        let Some(late) = self.late.get_mut().as_mut().filter(|late| late.expired.is_empty()) else { return };
-        for (db, key) in std::mem::take(&mut late.missed) {
-            let event = Event { db, class: Class::KEY_MISS, name: "keymiss", key };
-            self.changes.get_or_insert_default().events.push(event);
         }
     }
 

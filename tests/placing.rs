@@ -48,6 +48,12 @@ fn load(server: &Server, clients: usize, stop: &'static AtomicBool) -> Vec<threa
 #[test]
 fn what_one_client_has_sent_runs_before_what_another_sends_later() {
     let server = two_workers().start();
+    for round in 1..=200 {
+        let mut sends = server.connect();
+        sends.send(&["INCR", "first"]).expect("sent");
+        let mut asks = server.connect();
+        assert_eq!(asks.int("INCRBY first 0"), round, "with the first request");
+    }
     let (mut sends, mut asks) = (server.connect(), server.connect());
     for round in 1..=500 {
         sends.send(&["INCR", "rounds"]).expect("sent");

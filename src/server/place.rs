@@ -206,7 +206,9 @@ impl Balance {
             let turns = 100 * now.busy_ns.saturating_sub(seen.busy_ns) / passed_ns;
             busy.push(if cpu < AT_WORK { cpu } else { cpu.max(turns) });
             if worker == 0 {
-                self.workers.stuck.store(cpu >= AT_WORK && now.reads == seen.reads, Relaxed);
+                // It has clients, works, and has not come to the end of a turn.
+                let in_one_turn = cpu >= AT_WORK && now.reads == seen.reads && now.busy_ns == seen.busy_ns;
+                self.workers.stuck.store(in_one_turn && way.load.load(Relaxed) > 0, Relaxed);
             }
             *seen = now;
         }

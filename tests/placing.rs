@@ -62,6 +62,24 @@ fn what_one_client_has_sent_runs_before_what_another_sends_later() {
     }
 }
 
+/// Lone requests are set aside until other connections have been read.
+#[test]
+fn a_request_that_is_set_aside_is_not_overtaken() {
+    for later in
+        ["GET key\r\nGET key\r\n".to_owned(), format!("EXISTS key {}\r\n", "x".repeat(600)), "DBSIZE\r\n".to_owned()]
+    {
+        let server = larder().set("worker-threads", "1").start();
+        let (mut holds, mut sends, mut asks) = (server.connect(), server.connect(), server.connect());
+        // Two together are not set aside; the others arrive meanwhile.
+        holds.send_raw(b"DEBUG SLEEP 0.2\r\nPING\r\n").expect("sent");
+        thread::sleep(Duration::from_millis(50));
+        sends.send(&["SET", "key", "1"]).expect("sent");
+        asks.send_raw(later.as_bytes()).expect("sent");
+        let seen = reply(&mut asks);
+        assert!(seen.ends_with("1\"") || seen == "(integer) 1", "{seen} is the answer to {later}");
+    }
+}
+
 #[test]
 fn a_client_takes_along_what_it_is_in_the_middle_of() {
     let server = two_workers().start();

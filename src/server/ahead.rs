@@ -8,6 +8,9 @@
 //! comes all others that were ready have been read as well; the first to run asks for the entries of all. What would
 //! have been waiting for memory is spent in the reads of the others.
 //!
+//! Nobody is overtaken for that: what cannot be set aside in this way, several requests together or one without a key,
+//! goes to the end of the queue as well while others are set aside.
+//!
 //! With few connections at work there is nobody to wait for: the detour is left out, and only the bucket is asked for.
 
 use crate::engine::Engine;
@@ -46,6 +49,12 @@ impl Ahead {
         let mut copy = self.copies.pop().unwrap_or_default();
         copy.extend_from_slice(input);
         Some(copy)
+    }
+
+    /// Whether what has just been read has to wait for requests that are set aside.
+    #[inline]
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Before a request that was set aside runs: asks for the entries of all that were.

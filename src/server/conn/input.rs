@@ -1,10 +1,11 @@
 //! Reading: what has arrived goes to the parser, past it when it is a lone request, or straight into the buffer of a big
 //! argument.
 
-use super::{Conn, PATIENCE_MS, Turn};
+use super::{Aside, Conn, PATIENCE_MS, Turn};
 use crate::base::hash::key_hash;
 use crate::command::args::KeyHash;
 use crate::resp::request::{LONE_BULK_MAX, Words, lone};
+use crate::server::ahead::Ahead;
 use crate::server::desk::{Desk, Tools, at_desk};
 use bytes::BufMut;
 use std::future::Future;
@@ -20,19 +21,23 @@ const HEAD_BYTES: usize = 2 * 1024;
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Reads once and runs what is complete; the replies are on the desk, or behind those that are not sent yet.
     pub(super) fn poll_requests(&mut self, cx: &mut Context<'_>, desk: &mut Desk) -> Poll<Turn> {
-        if let Some(key) = self.set_aside.take() {
-            desk.ahead.fetch_entries(self.engine);
-            let input = std::mem::take(&mut self.pending);
-            let turn = {
-                let mut words = Words::new();
-                assert!(lone(&input, &mut words), "only lone requests are set aside");
-                self.run_lone(&words, Some(key), input.len(), &mut desk.tools)
-            };
-            desk.ahead.take_back(input);
-            return Poll::Ready(turn);
+        match self.set_aside.take() {
+            None => {}
+            Some(Aside::Input) => return Poll::Ready(self.run_pending(&mut desk.tools)),
+            Some(Aside::Lone(key)) => {
+                desk.ahead.fetch_entries(self.engine);
+                let input = std::mem::take(&mut self.pending);
+                let turn = {
+                    let mut words = Words::new();
+                    assert!(lone(&input, &mut words), "it was when it was set aside");
+                    self.run_lone(&words, Some(key), input.len(), &mut desk.tools)
+                };
+                desk.ahead.take_back(input);
+                return Poll::Ready(turn);
+            }
         }
         if self.big.is_some() {
-            return self.poll_big(cx, &mut desk.tools);
+            return self.poll_big(cx, desk);
         }
         let room = if self.expects_big { HEAD_BYTES } else { desk.scratch.len() };
         let mut buffer = ReadBuf::new(&mut desk.scratch[..room]);
@@ -45,10 +50,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         self.expects_big &= input.len() < room;
         if !self.pending.is_empty() {
             self.pending.extend_from_slice(input);
-            return Poll::Ready(self.run_pending(&mut desk.tools));
+            return self.run_in_order(cx, &desk.ahead, &mut desk.tools);
         }
         let mut words = Words::new();
         if !self.may_go_past_the_parser() || !lone(input, &mut words) {
+            if desk.ahead.is_waiting() {
+                self.pending.extend_from_slice(input);
+                return self.run_in_order(cx, &desk.ahead, &mut desk.tools);
+            }
             return Poll::Ready(self.run_buffer(input, &mut desk.tools));
         }
         let at = self.engine.first_key_at(&self.session);
@@ -57,11 +66,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             && let Some(copy) = desk.ahead.set_aside(self.engine, self.session.db, known.hash, input)
         {
             self.pending = copy;
-            self.set_aside = key;
+            self.set_aside = Some(Aside::Lone(known));
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        if desk.ahead.is_waiting() {
+            self.pending.extend_from_slice(input);
+            return self.run_in_order(cx, &desk.ahead, &mut desk.tools);
+        }
         Poll::Ready(self.run_lone(&words, key, input.len(), &mut desk.tools))
+    }
+
+    /// Runs what is pending, behind the requests that are set aside.
+    fn run_in_order(&mut self, cx: &Context<'_>, ahead: &Ahead, tools: &mut Tools) -> Poll<Turn> {
+        if !ahead.is_waiting() {
+            return Poll::Ready(self.run_pending(tools));
+        }
+        self.set_aside = Some(Aside::Input);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Whether the parser, asked for a [`lone`] request, would have nothing to say but its arguments.
@@ -81,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     }
 
     /// Reads a big argument straight into its own buffer.
-    fn poll_big(&mut self, cx: &mut Context<'_>, tools: &mut Tools) -> Poll<Turn> {
+    fn poll_big(&mut self, cx: &mut Context<'_>, desk: &mut Desk) -> Poll<Turn> {
         let Some(big) = &mut self.big else { return Poll::Ready(Turn::Next) };
         big.make_room();
         let have = big.buffer.len();
@@ -99,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
         if done && let Some(mut big) = self.big.take() {
             self.parser.give_bulk(std::mem::take(&mut big.buffer).freeze());
-            return Poll::Ready(self.run_pending(tools));
+            return self.run_in_order(cx, &desk.ahead, &mut desk.tools);
         }
         Poll::Ready(Turn::Next)
     }

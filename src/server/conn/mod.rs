@@ -82,6 +82,14 @@ pub(super) const PATIENCE_MS: u64 = 2_000;
 /// A request that waits for the end of a pause: rare, so it takes little room while there is none.
 type Postponed = Option<Box<[Vec<u8>]>>;
 
+/// What was set aside.
+enum Aside {
+    /// A lone request, with the hash of its key.
+    Lone(KeyHash),
+    /// Anything else.
+    Input,
+}
+
 /// Why a turn ended.
 enum Turn {
     /// Wait for more input.
@@ -112,8 +120,8 @@ pub struct Conn<S> {
     parser: Parser,
     /// Bytes that are not a whole request yet, or a request set aside.
     pending: Vec<u8>,
-    /// What is pending is a request that was set aside until other connections have been read, with this key.
-    set_aside: Option<KeyHash>,
+    /// What is pending was set aside until other connections have been read.
+    set_aside: Option<Aside>,
     big: Option<Box<Big>>,
     /// Its last argument was bigger than what is read at once: the next one may be as well.
     expects_big: bool,

@@ -80,6 +80,21 @@ fn a_request_that_is_set_aside_is_not_overtaken() {
     }
 }
 
+/// Many come at once: those on their way to a worker count.
+#[test]
+fn no_more_clients_come_than_may() {
+    let server = larder().set("worker-threads", "2").start();
+    let mut owner = server.connect();
+    owner.run("CONFIG SET maxclients 5");
+    for _ in 0..20 {
+        let mut crowd: Vec<Client> = (0..10).map(|_| server.connect()).collect();
+        let refused = crowd.iter_mut().filter_map(|client| client.ping().err()).count();
+        assert_eq!(refused, 6);
+        drop(crowd);
+        wait_until(|| owner.info("clients", "connected_clients").as_deref() == Some("1")).expect("they are gone");
+    }
+}
+
 #[test]
 fn a_client_takes_along_what_it_is_in_the_middle_of() {
     let server = two_workers().start();

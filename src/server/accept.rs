@@ -177,7 +177,7 @@ async fn accept_tcp(engine: Arc<Engine>, listener: AsyncFd<TcpListener>, workers
         let Ok(peer) = prepare_tcp(&stream, address) else { continue };
         tracing::debug!("Accepted {}", peer.addr);
         if may_come(&engine, &mut stream, listen::is_remote(address)) {
-            workers.place(Socket::Tcp(stream), peer);
+            workers.place(&engine, Socket::Tcp(stream), peer);
         }
     }
 }
@@ -200,7 +200,7 @@ async fn accept_unix(engine: Arc<Engine>, listener: AsyncFd<UnixListener>, worke
         let addr = format!("{path}:0");
         let peer = Peer { addr: addr.clone(), laddr: addr, fd: stream.as_raw_fd(), unix: true };
         if may_come(&engine, &mut stream, false) {
-            workers.place(Socket::Unix(stream), peer);
+            workers.place(&engine, Socket::Unix(stream), peer);
         }
     }
 }

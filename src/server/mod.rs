@@ -166,10 +166,9 @@ fn run_worker(
     let accept = async {
         while let Some(handed) = arrivals.recv().await {
             let conn = match handed {
-                Handed::New(socket, peer) => {
-                    let now_ms = engine.node.clock.monotonic_us() / 1000;
+                Handed::New(socket, client) => {
                     engine.node.stats.worker(index).connections.add(1);
-                    Box::new(Conn::new(lasting, socket, engine.node.clients.add(index, peer, now_ms)))
+                    Box::new(Conn::new(lasting, socket, client))
                 }
                 Handed::Moved(conn) => conn,
             };

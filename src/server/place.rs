@@ -43,7 +43,7 @@ pub(super) enum Socket {
 /// A connection on its way to its worker.
 pub(super) enum Handed {
     /// It has just been accepted.
-    New(Socket, Peer),
+    New(Socket, Arc<Client>),
     /// It comes from another worker.
     Moved(Box<Conn<Socket>>),
 }
@@ -113,12 +113,14 @@ impl Workers {
         }
     }
 
-    /// A new connection goes to the worker that it is to live on.
-    pub(super) fn place(&self, socket: Socket, peer: Peer) {
+    /// A new connection goes to the worker that it is to live on. It counts as a client from now on, so that no more come
+    /// than may (`maxclients`).
+    pub(super) fn place(&self, engine: &Engine, socket: Socket, peer: Peer) {
         let spread = self.spread.load(Relaxed) || self.stuck.load(Relaxed);
         let fewest = || (0..self.ways.len()).min_by_key(|worker| self.ways[*worker].load.load(Relaxed));
         let worker = if spread { fewest().unwrap_or(0) } else { 0 };
-        self.hand(worker, Handed::New(socket, peer));
+        let now_ms = engine.node.clock.monotonic_us() / 1000;
+        self.hand(worker, Handed::New(socket, engine.node.clients.add(worker, peer, now_ms)));
     }
 
     /// A connection goes to the worker that it is to move to.

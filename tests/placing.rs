@@ -48,6 +48,8 @@ fn load(server: &Server, clients: usize, stop: &'static AtomicBool) -> Vec<threa
 #[test]
 fn what_one_client_has_sent_runs_before_what_another_sends_later() {
     let server = two_workers().start();
+    // In the first moments of a server its threads are still starting.
+    thread::sleep(Duration::from_millis(300));
     for round in 1..=200 {
         let mut sends = server.connect();
         sends.send(&["INCR", "first"]).expect("sent");
@@ -70,6 +72,9 @@ fn a_request_that_is_set_aside_is_not_overtaken() {
     {
         let server = larder().set("worker-threads", "1").start();
         let (mut holds, mut sends, mut asks) = (server.connect(), server.connect(), server.connect());
+        for client in [&mut holds, &mut sends, &mut asks] {
+            client.ping().expect("it is connected");
+        }
         // Two together are not set aside; the others arrive meanwhile.
         holds.send_raw(b"DEBUG SLEEP 0.2\r\nPING\r\n").expect("sent");
         thread::sleep(Duration::from_millis(50));

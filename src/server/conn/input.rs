@@ -21,11 +21,14 @@ const HEAD_BYTES: usize = 2 * 1024;
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Reads once and runs what is complete; the replies are on the desk, or behind those that are not sent yet.
     pub(super) fn poll_requests(&mut self, cx: &mut Context<'_>, desk: &mut Desk) -> Poll<Turn> {
+        if self.set_aside.is_some() {
+            // Whoever was ready has been read by now. What a connection set aside that has closed or moved goes with the rest.
+            desk.ahead.fetch_entries(self.engine);
+        }
         match self.set_aside.take() {
             None => {}
             Some(Aside::Input) => return Poll::Ready(self.run_pending(&mut desk.tools)),
             Some(Aside::Lone(key)) => {
-                desk.ahead.fetch_entries(self.engine);
                 let input = std::mem::take(&mut self.pending);
                 let turn = {
                     let mut words = Words::new();

@@ -2,6 +2,20 @@
 
 use super::num::is_space;
 
+/// Whether two texts are equal: the same as `==`, which for short ones costs more in the call than in the comparison.
+#[inline(always)]
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match a.len() {
+        8..=16 => a.first_chunk::<8>() == b.first_chunk() && a.last_chunk::<8>() == b.last_chunk(),
+        4..=7 => a.first_chunk::<4>() == b.first_chunk() && a.last_chunk::<4>() == b.last_chunk(),
+        2..=3 => a.first_chunk::<2>() == b.first_chunk() && a.last() == b.last(),
+        _ => a == b,
+    }
+}
+
 /// Are the two equal when ASCII case is ignored?
 pub fn eq_ignore_case(a: &[u8], b: &[u8]) -> bool {
     a.eq_ignore_ascii_case(b)
@@ -158,6 +172,21 @@ fn hex_digit(byte: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_same_is_what_is_equal() {
+        let mut rng = crate::base::rng::Rng::from_seed(7);
+        for len in 0..40 {
+            let text: Vec<u8> = (0..len).map(|_| rng.next_u64() as u8).collect();
+            assert!(same(&text, &text.clone()));
+            assert!(!same(&text, &[&text[..], b"x"].concat()));
+            for at in 0..len {
+                let mut other = text.clone();
+                other[at] ^= 1 << rng.below(8);
+                assert!(!same(&text, &other), "{text:?} {other:?}");
+            }
+        }
+    }
 
     #[test]
     fn quoting_escapes_what_is_not_printable() {

@@ -7,14 +7,23 @@ use super::error::Error;
 use crate::base::hash::key_hash;
 use crate::base::num;
 use bytes::Bytes;
+use std::num::NonZero;
 
 /// What an argument hashes to as a key.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyHash {
-    /// Which argument.
-    pub at: usize,
+    /// Which argument; the first one is the command's name.
+    pub at: NonZero<u32>,
     /// Its hash.
     pub hash: u64,
+}
+
+impl KeyHash {
+    /// The hash of the argument at this place, if there is one.
+    #[inline]
+    pub fn of(list: &[&[u8]], at: NonZero<u32>) -> Option<KeyHash> {
+        list.get(at.get() as usize).map(|key| KeyHash { at, hash: key_hash(key) })
+    }
 }
 
 /// The arguments of one request, the command's name first.
@@ -37,14 +46,14 @@ impl<'a> Argv<'a> {
     }
     /// The same with the hash of an argument.
     pub fn with_hash(self, hashed: Option<KeyHash>) -> Argv<'a> {
-        debug_assert!(hashed.is_none_or(|known| known.hash == key_hash(self.list[known.at])));
+        debug_assert!(hashed.is_none_or(|known| known.hash == key_hash(self.list[known.at.get() as usize])));
         Argv { hashed, ..self }
     }
     /// The hash of an argument as a key.
     #[inline]
     pub fn key_hash(self, index: usize) -> u64 {
         match self.hashed {
-            Some(known) if index == known.at => known.hash,
+            Some(known) if index == known.at.get() as usize => known.hash,
             _ => key_hash(self.list[index]),
         }
     }

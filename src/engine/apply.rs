@@ -7,6 +7,7 @@ use super::commit::Unit;
 use crate::client::Session;
 use crate::command::args::Argv;
 use crate::command::ctx::Origin;
+use crate::keyspace::Txn;
 use crate::resp::reply::{Proto, Reply};
 
 /// Reads a log into an engine.
@@ -47,15 +48,14 @@ impl<'e> Apply<'e> {
         if known.command.wants_token() || known.command.spec.keys.holds_all() {
             token = Some(self.engine.node.wait_token().map_err(|_| Refused::Held)?);
         }
-        let mut txn = self.engine.lock_for(known, args, self.session.db, now_ms).map_err(|_| Refused::Held)?;
+        let mut txn = Txn::empty(&self.engine.node.keyspace, self.session.db, now_ms);
+        self.engine.lock_for(&mut txn, known, args).map_err(|_| Refused::Held)?;
         txn.ignore_deadlines = true;
         let mut reply = Reply::new(Proto::Resp2);
         let mut unit = Unit::default();
         let host = token.as_deref_mut();
         self.engine.call(&mut txn, host, &mut self.session, known, args, &mut reply, Origin::Log, &mut unit);
-        let ready = self.engine.commit(txn, unit);
-        drop(token);
-        self.engine.serve_ready(ready);
+        self.engine.end(txn, unit, token);
         let bytes = reply.take();
         if bytes.first() == Some(&b'-') { Err(failed(&bytes[1..])) } else { Ok(()) }
     }

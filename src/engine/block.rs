@@ -153,8 +153,11 @@ impl Engine {
     }
 
     /// Serves waiters of ready keys with empty hands.
-    pub(super) fn serve_ready(&self, ready: Ready) {
-        ready.into_iter().for_each(|(db, key)| self.chore(Chore::Serve { db, key }));
+    #[inline]
+    pub(super) fn serve_ready(&self, ready: Option<Ready>) {
+        if let Some(ready) = ready {
+            ready.into_iter().for_each(|(db, key)| self.chore(Chore::Serve { db, key }));
+        }
     }
 
     /// Serves the waiters of one key with empty hands.
@@ -169,8 +172,9 @@ impl Engine {
             let mut txn = Txn::of_shards(keyspace, db as usize, now_ms, &shards)?;
             let mut more = Ready::new();
             let done = self.serve_key(&mut txn, db, key, &mut more);
-            let rest = self.commit(txn, Unit::default());
-            self.serve_ready(more);
+            let rest = self.commit(&mut txn, Unit::default());
+            drop(txn);
+            self.serve_ready(Some(more));
             self.serve_ready(rest);
             if done {
                 return Ok(());

@@ -27,6 +27,11 @@ impl Unit {
     pub(super) fn of(client: &Client) -> Unit {
         Unit { by: client.id, ..Unit::default() }
     }
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.effects.is_empty()
+    }
     /// Adds effects.
     pub(super) fn log(&mut self, effects: impl IntoIterator<Item = Effect>) {
         self.effects.extend(effects);
@@ -47,21 +52,28 @@ impl Unit {
 pub type Ready = Vec<(u32, Box<[u8]>)>;
 
 impl Engine {
-    /// Publishes everything a unit changed, serves whom it woke, then unlocks. Returns the keys still to be served.
-    #[inline]
-    pub(super) fn commit<'k>(&'k self, mut txn: Txn<'k>, unit: Unit) -> Ready {
-        if unit.effects.is_empty() && txn.finish_silently() {
-            return Ready::new();
-        }
-        self.commit_news(txn, unit)
+    /// Publishes everything a unit changed and serves whom it woke; the shards stay held. Returns the keys still to be
+    /// served, when they are not.
+    #[inline(always)]
+    pub(super) fn commit<'k>(&'k self, txn: &mut Txn<'k>, unit: Unit) -> Option<Ready> {
+        if unit.is_empty() && txn.finish_silently() { None } else { self.commit_news(txn, unit) }
     }
 
-    fn commit_news<'k>(&'k self, mut txn: Txn<'k>, unit: Unit) -> Ready {
-        let mut ready = self.publish(&mut txn, unit);
+    /// The end of a transaction: commits, unlocks, lets go of what else is in hand (the token), and serves whom it woke.
+    pub(super) fn end<'k, T>(&'k self, mut txn: Txn<'k>, unit: Unit, in_hand: T) {
+        let ready = self.commit(&mut txn, unit);
+        drop(txn);
+        drop(in_hand);
+        self.serve_ready(ready);
+    }
+
+    #[inline(never)]
+    fn commit_news<'k>(&'k self, txn: &mut Txn<'k>, unit: Unit) -> Option<Ready> {
+        let mut ready = self.publish(txn, unit);
         if !ready.is_empty() {
-            self.serve_held(&mut txn, &mut ready);
+            self.serve_held(txn, &mut ready);
         }
-        ready
+        (!ready.is_empty()).then_some(ready)
     }
 
     /// Publishes everything a unit changed; the shards stay held. Returns the keys that somebody waits for.

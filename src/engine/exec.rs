@@ -32,7 +32,8 @@ impl Engine {
             let Ok(host) = self.node.wait_token() else { return self.postpone(session) };
             token = Some(host);
         }
-        let Ok(mut txn) = self.lock_for(known, argv, session.db, now_ms) else { return self.postpone(session) };
+        let mut txn = Txn::empty(&self.node.keyspace, session.db, now_ms);
+        let Ok(()) = self.lock_for(&mut txn, known, argv) else { return self.postpone(session) };
         if let Some(error) = self.revoked(session, known, argv.all()) {
             drop(txn);
             drop(token);
@@ -60,11 +61,10 @@ impl Engine {
                 return Flow::Frozen(Frozen::new(self, txn, host, unit, work, Then::Alone { known, argv }));
             }
         };
-        let ready = self.commit(txn, unit);
+        let ready = self.commit(&mut txn, unit);
+        txn.release();
         drop(token);
-        if !ready.is_empty() {
-            self.serve_ready(ready);
-        }
+        self.serve_ready(ready);
         match &mut flow {
             // It counts when it no longer waits.
             Flow::Blocked(parked) => parked.nanos = self.spent(session),
@@ -73,35 +73,29 @@ impl Engine {
         flow
     }
 
-    /// Takes the shards of a request's keys, unless a frozen script holds one. The token is in hand where the command
-    /// wants it.
-    #[inline]
-    pub(super) fn lock_for<'k>(
-        &'k self,
-        known: &Known,
-        argv: Argv<'_>,
-        db: usize,
-        now_ms: u64,
-    ) -> Result<Txn<'k>, Held> {
-        let keyspace = &self.node.keyspace;
+    /// Takes the shards of a request's keys for a transaction that has none yet, unless a frozen script holds one. The
+    /// token is in hand where the command wants it.
+    #[inline(always)]
+    pub(super) fn lock_for<'k>(&'k self, txn: &mut Txn<'k>, known: &Known, argv: Argv<'_>) -> Result<(), Held> {
         match known.command.spec.keys {
-            Keys::None | Keys::Walk => Ok(Txn::empty(keyspace, db, now_ms)),
-            // An optional key may be missing (MEMORY, OBJECT HELP).
+            Keys::None | Keys::Walk => {}
             Keys::One(index, _) | Keys::Depends(index, ..) => match argv.all().get(index as usize) {
-                Some(key) => Txn::of_one_key(keyspace, db, now_ms, key, argv.key_hash(index as usize)),
-                None => Ok(Txn::empty(keyspace, db, now_ms)),
+                Some(key) => txn.enter_key(key, argv.key_hash(index as usize))?,
+                // An optional key may be missing (MEMORY, OBJECT HELP).
+                None => {}
             },
-            Keys::All | Keys::AllShowing(..) => Ok(Txn::all(keyspace, db, now_ms)),
-            keys => self.lock_all_of(keys, argv, db, now_ms),
+            Keys::All | Keys::AllShowing(..) => txn.enter_all(),
+            keys => self.lock_all_of(txn, keys, argv)?,
         }
+        Ok(())
     }
 
-    fn lock_all_of<'k>(&'k self, keys: Keys, argv: Argv<'_>, db: usize, now_ms: u64) -> Result<Txn<'k>, Held> {
-        let keyspace = &self.node.keyspace;
+    #[inline(never)]
+    fn lock_all_of<'k>(&'k self, txn: &mut Txn<'k>, keys: Keys, argv: Argv<'_>) -> Result<(), Held> {
         // A request whose keys cannot be told is left to its handler, which has the right error for it.
         let found = keys.find(argv.all()).unwrap_or_default();
-        let shards = Txn::shards_of(keyspace, found.iter().map(|(i, _)| argv.key_hash(*i)));
-        Txn::of_shards(keyspace, db, now_ms, &shards)
+        let shards = Txn::shards_of(&self.node.keyspace, found.iter().map(|(i, _)| argv.key_hash(*i)));
+        txn.enter_several(&shards)
     }
 
     /// Tells a transaction what the client and the command want of it.

@@ -28,9 +28,8 @@ impl Engine {
         txn.keep_expired = self.node.generation.load(Relaxed) != 0 && self.node.paused(true, now_ms).is_some();
         let started_us = self.node.clock.monotonic_us();
         let swept = txn.sweep(SWEEP_BUDGET);
-        let ready = self.commit(txn, Unit::default());
+        self.end(txn, Unit::default(), ());
         self.note_latency("expire-cycle", now_ms, self.node.clock.monotonic_us() - started_us);
-        self.serve_ready(ready);
         swept
     }
 
@@ -128,13 +127,12 @@ impl Engine {
         let (mut txn, key) = evict::victim(keyspace, now_ms)?;
         let entry = txn.evict(&key);
         let freed = entry.as_ref().map_or(0, |entry| entry.heap_bytes() as u64);
-        let ready = self.commit(txn, Unit::default());
+        self.end(txn, Unit::default(), ());
         match entry {
             Some(entry) if keyspace.namespace.lazy_eviction() => keyspace.discard_lazily(entry),
             Some(entry) => keyspace.discard(entry),
             None => {}
         }
-        self.serve_ready(ready);
         Some(freed)
     }
 

@@ -19,6 +19,7 @@ mod redact;
 pub mod script;
 pub mod settings;
 
+use crate::base::bytes::same;
 use crate::client::{ClientType, Marks, ReplyMode, Session};
 use crate::command::args::Argv;
 use crate::command::error::Error;
@@ -26,6 +27,7 @@ use crate::command::{CommandTable, EngineOp, Known, Run};
 use crate::node::Node;
 use crate::resp::reply::{Mark, Reply};
 use block::Parked;
+pub use prefetch::Hashes;
 use script::frozen::Frozen;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -179,7 +181,7 @@ impl Engine {
     fn resolve(&self, session: &mut Session, argv: Argv<'_>) -> Result<&Known, Error> {
         let name = argv.at(0);
         let (last, len, index) = &session.last_name;
-        if name.len() == *len as usize && name == &last[..name.len()] {
+        if name.len() == *len as usize && same(name, &last[..name.len()]) {
             return Ok(self.commands.get(*index));
         }
         let known = self.commands.resolve(argv.all())?;

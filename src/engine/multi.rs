@@ -158,8 +158,7 @@ impl Engine {
                 return Flow::Next;
             }
             txn.watch(key, &dirty);
-            let ready = self.commit(txn, Unit::default());
-            self.serve_ready(ready);
+            self.end(txn, Unit::default(), ());
             session.client.keep(key.len());
             session.watched.push(at);
         }

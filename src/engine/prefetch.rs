@@ -10,9 +10,10 @@ use crate::client::{NO_NAME, Session};
 use crate::keyspace::table::Table;
 use crate::spec::Group;
 use smallvec::SmallVec;
+use std::num::NonZero;
 
 /// Hashes of keys whose memory is to be fetched.
-pub(super) type Hashes = SmallVec<[u64; 64]>;
+pub type Hashes = SmallVec<[u64; 64]>;
 
 impl Engine {
     /// All stages for the keys of requests that run together; the third one if they are likely to work on collections
@@ -52,9 +53,9 @@ impl Engine {
     }
 
     /// Where the last command of a session has its first key: the next ones most likely have it there, too.
-    pub fn first_key_at(&self, session: &Session) -> usize {
+    pub fn first_key_at(&self, session: &Session) -> NonZero<u32> {
         let (_, len, index) = session.last_name;
-        if len == NO_NAME { 1 } else { self.commands.get(index).command.spec.keys.first_at() }
+        if len == NO_NAME { NonZero::<u32>::MIN } else { self.commands.get(index).command.spec.keys.first_at() }
     }
 
     /// The collections that the last command of a session works on, if it does: the next ones most likely do, too.

@@ -43,6 +43,7 @@ mod segment;
 
 use super::entry::Entry;
 use crate::base::alloc::usable_size;
+use crate::base::bytes::same;
 use crate::base::rng::Rng;
 use segment::{SHAPES, SLOTS, Segment, WINDOW_BITS, capacity, segment_size, shape_for};
 
@@ -120,13 +121,13 @@ impl Table {
     #[inline]
     pub fn get(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
         let segment = self.segment(hash)?;
-        segment.entry(segment.find(hash, |entry| entry.key() == key)?)
+        segment.entry(segment.find(hash, |entry| same(entry.key(), key))?)
     }
     /// The entry of a key, for change of anything but its key.
     #[inline]
     pub fn get_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
         let segment = self.segment(hash)?;
-        segment.entry_mut(segment.find(hash, |entry| entry.key() == key)?)
+        segment.entry_mut(segment.find(hash, |entry| same(entry.key(), key))?)
     }
     /// The first entry that `wanted` takes among those whose hash has the same leading bits as this one; the low
     /// [`HASH_BITS_UNUSED`] bits do not matter.
@@ -172,7 +173,7 @@ impl Table {
     /// Takes an entry out.
     pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
         let segment = self.segment(hash)?;
-        let place = segment.find(hash, |entry| entry.key() == key)?;
+        let place = segment.find(hash, |entry| same(entry.key(), key))?;
         let entry = segment.take(hash, place)?;
         self.len -= 1;
         self.shrink(hash, segment);

@@ -13,20 +13,21 @@
 
 mod discard;
 mod lock;
+mod locks;
 mod note;
 mod read;
 mod whole;
 mod write;
 
+use super::Keyspace;
 use super::change::{Changes, Class, Event, Modified};
 use super::entry::Entry;
 use super::shard::Shard;
 use super::watch::Dirty;
-use super::{Guard, Keyspace};
 use crate::base::hash::key_hash;
+use locks::Locks;
 pub use note::{Create, Note, Typed};
-use smallvec::SmallVec;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
 pub use write::Deadline;
 
@@ -43,6 +44,10 @@ struct Late {
     after: usize,
 }
 
+/// The keys that reads found wanting, in the order in which they were found.
+#[derive(Default)]
+struct Wanting(Vec<Late>);
+
 /// What was wrong with a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Want {
@@ -54,7 +59,7 @@ enum Want {
 pub struct Txn<'k> {
     keyspace: &'k Keyspace,
     /// Sorted by shard.
-    held: SmallVec<[(u32, Guard<'k>); 2]>,
+    held: Locks<'k>,
     db: usize,
     now_ms: u64,
     notify: Class,
@@ -70,33 +75,13 @@ pub struct Txn<'k> {
     /// Allocated with the first thing to be said: reads, and writes that nobody listens to, say nothing.
     changes: Option<Box<Changes>>,
     dirty: u64,
-    late: RefCell<Vec<Late>>,
+    /// Allocated with the first.
+    late: Cell<Option<Box<Wanting>>>,
     /// The key this transaction is about: where it lies, how long it is, and its hash.
     known: (usize, usize, u64),
 }
 
 impl<'k> Txn<'k> {
-    #[inline]
-    fn with(keyspace: &'k Keyspace, db: usize, now_ms: u64, held: SmallVec<[(u32, Guard<'k>); 2]>) -> Txn<'k> {
-        let interest = &keyspace.interest;
-        Txn {
-            keyspace,
-            held,
-            db,
-            now_ms,
-            notify: Class(interest.notify.load(Relaxed)),
-            log: interest.log.load(Relaxed),
-            no_touch: false,
-            no_stats: false,
-            keep_expired: false,
-            ignore_deadlines: false,
-            changes: None,
-            dirty: 0,
-            late: RefCell::new(Vec::new()),
-            known: (0, 0, 0),
-        }
-    }
-
     #[inline]
     fn hash(&self, key: &[u8]) -> u64 {
         let (at, len, hash) = self.known;
@@ -198,7 +183,7 @@ impl<'k> Txn<'k> {
     /// [`Txn::finish`]. The shards stay held.
     #[inline]
     pub fn finish_silently(&mut self) -> bool {
-        let is_silent = self.changes.is_none() && self.late.get_mut().is_empty();
+        let is_silent = self.changes.is_none() && self.late.get_mut().is_none();
         if is_silent {
             self.settle_dirty();
         }
@@ -207,11 +192,17 @@ impl<'k> Txn<'k> {
 
     /// Settles what reads found and hands over everything that changed so far. The shards stay held.
     pub fn finish(&mut self) -> Option<Box<Changes>> {
-        if !self.late.get_mut().is_empty() {
+        if self.late.get_mut().is_some() {
             self.settle_late();
         }
         self.settle_dirty();
         self.changes.take()
+    }
+
+    /// Lets go of all shards.
+    #[inline(always)]
+    pub fn release(&mut self) {
+        self.held = Locks::None;
     }
 
     #[inline]
@@ -233,7 +224,7 @@ impl<'k> Txn<'k> {
         let db = self.db;
         let told = self.changes.as_mut().map(|changes| std::mem::take(&mut changes.events)).unwrap_or_default();
         let (mut told, mut passed) = (told.into_iter(), 0);
-        for late in self.late.take() {
+        for late in self.late.take().into_iter().flat_map(|wanting| wanting.0) {
             self.retell(told.by_ref().take(late.after - passed));
             passed = late.after;
             self.db = late.db as usize;

@@ -455,16 +455,21 @@ impl Reply {
     /// A type byte, a number and a line break. Small numbers are one store each.
     #[inline]
     fn header(&mut self, kind: u8, value: i64) {
-        let digit = |value: i64| b'0' + value as u8;
-        match value {
-            0..=9 => self.own.extend_from_slice(&[kind, digit(value), b'\r', b'\n']),
-            10..=99 => self.own.extend_from_slice(&[kind, digit(value / 10), digit(value % 10), b'\r', b'\n']),
-            100..=999 => {
-                let (high, low) = (value / 100, value % 100);
-                self.own.extend_from_slice(&[kind, digit(high), digit(low / 10), digit(low % 10), b'\r', b'\n']);
-            }
-            _ => self.line(kind, itoa::Buffer::new().format(value).as_bytes()),
-        }
+        let digit = |value: u32| b'0' + value as u8;
+        let value = match u32::try_from(value) {
+            Ok(value @ 0..=999) => value,
+            _ => return self.line(kind, itoa::Buffer::new().format(value).as_bytes()),
+        };
+        let (high, low) = (value / 100, value % 100);
+        let (line, len) = match value {
+            0..=9 => ([kind, digit(value), b'\r', b'\n', 0, 0, 0, 0], 4),
+            10..=99 => ([kind, digit(value / 10), digit(value % 10), b'\r', b'\n', 0, 0, 0], 5),
+            _ => ([kind, digit(high), digit(low / 10), digit(low % 10), b'\r', b'\n', 0, 0], 6),
+        };
+        // All eight bytes are written and the last ones taken back: one store.
+        let end = self.own.len() + len;
+        self.own.extend_from_slice(&line);
+        self.own.truncate(end);
     }
 
     fn line(&mut self, kind: u8, text: &[u8]) {

@@ -20,11 +20,11 @@
 //! too long.
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use crate::base::bytes::split_args_into;
 use crate::base::num::parse_i64;
 use crate::resp::args::{Arg, Args, OWNED_MIN, Source};
+use crate::resp::whole::number;
 
 /// Longest inline command, and longest line that announces a count or length.
 pub const LINE_MAX: usize = 64 * 1024;
@@ -32,8 +32,6 @@ pub const LINE_MAX: usize = 64 * 1024;
 const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
 /// Longest argument of a request before AUTH.
 const UNAUTHENTICATED_BULK_MAX: usize = 16384;
-/// Most arguments of a request that is tried in one go: when it turns out not to be all there, it is begun anew.
-const WHOLE_ARGS_MAX: usize = 32;
 /// Room for arguments kept between turns.
 const ARGS_KEPT: usize = 256;
 
@@ -188,11 +186,6 @@ impl Parser {
     /// Looks for the next request in the buffer, which holds what it held at the last call (less what
     /// [`Parser::consumed`] said) and perhaps more behind it.
     pub fn next(&mut self, buf: &[u8], limits: &Limits) -> Result<Step, ProtocolError> {
-        if self.state == State::Start
-            && let Some(request) = self.read_whole(buf, limits)
-        {
-            return Ok(Step::Request(request));
-        }
         loop {
             let more = match self.state {
                 State::Start => match buf.get(self.at) {
@@ -340,36 +333,11 @@ impl Parser {
         request
     }
 
-    /// An ordinary request that is all there, in one go; otherwise nothing has happened.
-    #[inline]
-    fn read_whole(&mut self, buf: &[u8], limits: &Limits) -> Option<Request> {
-        let (count, width) = short_length(b'*', buf.get(self.at..)?)?;
-        if count == 0 || count > WHOLE_ARGS_MAX || limits.unauthenticated {
-            return None;
-        }
-        let first = self.args.len();
-        let mut at = self.at + width;
-        for _ in 0..count {
-            match short_length(b'$', &buf[at..]) {
-                Some((len, width)) if buf.len() - at >= width + len + 2 && len <= limits.bulk_len_max => {
-                    self.args.push(Arg { at: at + width, len: len as u32, source: Source::Buffer });
-                    at += width + len + 2;
-                }
-                _ => {
-                    self.args.truncate(first);
-                    return None;
-                }
-            }
-        }
-        self.at = at;
-        Some(self.finish())
-    }
-
     /// The line `*count`.
     #[inline]
     fn read_count(&mut self, buf: &[u8], limits: &Limits) -> Result<bool, ProtocolError> {
-        let (count, next) = match short_length(b'*', &buf[self.at..]) {
-            Some((count, width)) => (count as i64, self.at + width),
+        let (count, next) = match number(b'*', buf, self.at) {
+            Some((count, next)) => (count as i64, next),
             None => {
                 let Some((line, next)) = self.find_line(buf, ProtocolError::TooBigCount)? else { return Ok(false) };
                 let count = parse_i64(&line[1..]).filter(|count| *count <= i64::from(i32::MAX));
@@ -390,8 +358,8 @@ impl Parser {
     /// The line `$length`.
     #[inline]
     fn read_length(&mut self, buf: &[u8], limits: &Limits, left: usize) -> Result<bool, ProtocolError> {
-        let (len, next) = match short_length(b'$', &buf[self.at..]) {
-            Some((len, width)) => (len, self.at + width),
+        let (len, next) = match number(b'$', buf, self.at) {
+            Some(found) => found,
             None => {
                 let Some((line, next)) = self.find_line(buf, ProtocolError::TooBigLength)? else { return Ok(false) };
                 if buf[self.at] != b'$' {
@@ -495,83 +463,10 @@ fn too_long(line: usize, error: ProtocolError) -> Result<(), ProtocolError> {
     if line > LINE_MAX { Err(error) } else { Ok(()) }
 }
 
-/// A type byte and one to three digits with a proper line break: what nearly every line looks like. The number and the
-/// width of the line.
-#[inline]
-fn short_length(kind: u8, line: &[u8]) -> Option<(usize, usize)> {
-    let digit = |byte: u8| {
-        let value = byte.wrapping_sub(b'0');
-        (value < 10).then_some(usize::from(value))
-    };
-    match *line {
-        [first, a, b'\r', b'\n', ..] if first == kind => Some((digit(a)?, 4)),
-        [first, a @ b'1'..=b'9', b, b'\r', b'\n', ..] if first == kind => Some((digit(a)? * 10 + digit(b)?, 5)),
-        [first, a @ b'1'..=b'9', b, c, b'\r', b'\n', ..] if first == kind => {
-            Some((digit(a)? * 100 + digit(b)? * 10 + digit(c)?, 6))
-        }
-        _ => None,
-    }
-}
-
-/// The arguments of a request, where they lie.
-pub type Words<'a> = SmallVec<[&'a [u8]; 16]>;
-
-/// Longest argument of a [`lone`] request.
-pub const LONE_BULK_MAX: usize = 999;
-
-/// Adds the arguments of `input` to `words`, when that is exactly one request of few short arguments: what nearly every
-/// client that waits for each reply sends. A [`Parser`] that [is fresh](Parser::is_fresh) would find the same.
-#[inline]
-pub fn lone<'a>(input: &'a [u8], words: &mut Words<'a>) -> bool {
-    let Some((count @ 1.., mut at)) = short_length(b'*', input) else { return false };
-    if count > words.inline_size() {
-        return false;
-    }
-    for _ in 0..count {
-        let Some((len, width)) = input.get(at..).and_then(|rest| short_length(b'$', rest)) else { return false };
-        let Some(word) = input.get(at + width..at + width + len) else { return false };
-        words.push(word);
-        at += width + len + 2;
-    }
-    at == input.len()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::rng::Rng;
-
-    #[test]
-    fn one_whole_request_needs_no_parser() {
-        let alone = |wire: &str| {
-            let mut found = Words::new();
-            lone(wire.as_bytes(), &mut found).then(|| found.iter().map(|word| word.to_vec()).collect::<Vec<_>>())
-        };
-        let long = format!("*2\r\n$3\r\nGET\r\n$999\r\n{}\r\n", "k".repeat(999));
-        let many = format!("*16\r\n{}", "$1\r\nk\r\n".repeat(16));
-        for wire in [
-            "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n",
-            "*3\r\n$3\r\nSET\r\n$2\r\nkk\r\n$0\r\n\r\n",
-            "*1\r\n$4\r\nPING\r\n",
-            &long,
-            &many,
-        ] {
-            assert_eq!(whole(wire.as_bytes()), (vec![alone(wire).expect(wire)], None));
-        }
-        for not_alone in [
-            "",
-            "PING\r\n",
-            "*0\r\n",
-            "*2\r\n$3\r\nGET\r\n$1\r\nk\r",
-            "*2\r\n$3\r\nGET\r\n$1\r\n",
-            "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*1",
-            "*2\r\n$3\r\nGET\r\n$999\r\nk\r\n",
-            "*2\r\n$3\r\nGET\r\n:1\r\n",
-            &format!("*17\r\n{}", "$1\r\nk\r\n".repeat(17)),
-        ] {
-            assert_eq!(alone(not_alone), None, "{not_alone:?}");
-        }
-    }
 
     /// All requests of `wire`, fed in pieces that end at `cuts`, or the error behind them.
     fn parse(wire: &[u8], cuts: &[usize], limits: &Limits) -> (Vec<Vec<Vec<u8>>>, Option<ProtocolError>) {

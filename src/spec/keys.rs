@@ -1,6 +1,7 @@
 //! Where the keys of a request are.
 
 use smallvec::SmallVec;
+use std::num::NonZero;
 
 /// What a command does with a key: the flags of COMMAND's key specs and what ACL's `%R` and `%W` ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,15 +183,16 @@ impl Keys {
     }
 
     /// Where the first key stands, if its place is always the same and there is one; else 1, where most commands have it.
-    pub const fn first_at(&self) -> usize {
-        match *self {
-            Keys::One(index, _) => index as usize,
+    pub const fn first_at(&self) -> NonZero<u32> {
+        let at = match *self {
+            Keys::One(index, _) => index as u32,
             Keys::Specs([KeySpec { begin: Begin::Index(index), find, .. }, ..]) => match *find {
-                Find::Numkeys { first, .. } => *index as usize + first as usize,
-                _ => *index as usize,
+                Find::Numkeys { first, .. } => *index as u32 + first as u32,
+                _ => *index as u32,
             },
             _ => 1,
-        }
+        };
+        NonZero::<u32>::MIN.saturating_add(at.saturating_sub(1))
     }
 
     /// Whether the command itself holds every shard.
@@ -322,11 +324,11 @@ mod tests {
     #[test]
     fn the_first_key_stands_at_a_place_of_its_own() {
         const EVAL: Keys = Keys::Specs(&[KeySpec::numkeys(2, Access::READ_UPDATE)]);
-        assert_eq!(EVAL.first_at(), 3);
-        assert_eq!(Keys::one(2, Access::READ).first_at(), 2);
+        assert_eq!(EVAL.first_at().get(), 3);
+        assert_eq!(Keys::one(2, Access::READ).first_at().get(), 2);
         const MSET: Keys = Keys::Specs(&[KeySpec::range(1, -1, 2, Access::OVERWRITE)]);
-        assert_eq!(MSET.first_at(), 1);
-        assert_eq!(Keys::None.first_at(), 1);
+        assert_eq!(MSET.first_at().get(), 1);
+        assert_eq!(Keys::None.first_at().get(), 1);
     }
 
     #[test]

@@ -202,9 +202,7 @@ impl Engine {
 
     /// Publishes what a unit changed, unlocks, and serves whoever waited for it.
     pub(in crate::engine) fn end_unit<'e>(&'e self, txn: Txn<'e>, host: Option<MutexGuard<'e, Host>>, unit: Unit) {
-        let ready = self.commit(txn, unit);
-        drop(host);
-        self.serve_ready(ready);
+        self.end(txn, unit, host);
         self.do_chores();
     }
 

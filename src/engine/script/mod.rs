@@ -52,7 +52,8 @@ impl Engine {
     ) -> LocalFlow<'e> {
         let now_ms = session.moment.unix_ms();
         let Ok(mut host) = self.node.wait_token() else { return self.postpone(session) };
-        let Ok(mut txn) = self.lock_for(known, argv, session.db, now_ms) else { return self.postpone(session) };
+        let mut txn = Txn::empty(&self.node.keyspace, session.db, now_ms);
+        let Ok(()) = self.lock_for(&mut txn, known, argv) else { return self.postpone(session) };
         if let Some(error) = self.revoked(session, known, argv.all()) {
             drop(txn);
             drop(host);

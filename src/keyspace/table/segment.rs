@@ -489,7 +489,7 @@ impl Segment {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn find_in(bucket: &Bucket, tag: u8, visitors: bool, wanted: &mut impl FnMut(&Entry) -> bool) -> Option<usize> {
     let mut tagged = bucket.tagged(tag, visitors);
     while tagged != 0 {

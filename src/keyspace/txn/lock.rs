@@ -1,40 +1,82 @@
 //! Taking shards: one, several, all, and further ones.
 
 use super::Txn;
+use super::locks::{Lock, Locks};
 use crate::base::hash::key_hash;
+use crate::keyspace::Keyspace;
+use crate::keyspace::change::Class;
 use crate::keyspace::frozen::Held;
 use crate::keyspace::shard::Shard;
-use crate::keyspace::{Guard, Keyspace};
 use smallvec::SmallVec;
+use std::cell::Cell;
+use std::sync::atomic::Ordering::Relaxed;
 
 impl<'k> Txn<'k> {
     /// A transaction that holds nothing.
+    #[inline(always)]
     pub fn empty(keyspace: &'k Keyspace, db: usize, now_ms: u64) -> Txn<'k> {
-        Txn::with(keyspace, db, now_ms, SmallVec::new())
+        Txn {
+            keyspace,
+            held: Locks::None,
+            db,
+            now_ms,
+            notify: Class(keyspace.interest.notify.load(Relaxed)),
+            log: keyspace.interest.log.load(Relaxed),
+            no_touch: false,
+            no_stats: false,
+            keep_expired: false,
+            ignore_deadlines: false,
+            changes: None,
+            dirty: 0,
+            late: Cell::new(None),
+            known: (0, 0, 0),
+        }
     }
 
     /// Holds the shard of one key hash; waits for it, unless a frozen script holds it.
-    #[inline]
     pub fn of_key(keyspace: &'k Keyspace, db: usize, now_ms: u64, hash: u64) -> Result<Txn<'k>, Held> {
-        let shard = keyspace.shard_of(hash);
-        let mut held = SmallVec::new();
-        held.push((shard as u32, keyspace.wait(shard)?));
-        Ok(Txn::with(keyspace, db, now_ms, held))
-    }
-
-    /// The same for a key that lies where it is as long as the transaction lives: it is not hashed again.
-    #[inline]
-    pub fn of_one_key(keyspace: &'k Keyspace, db: usize, now_ms: u64, key: &[u8], hash: u64) -> Result<Txn<'k>, Held> {
-        let mut txn = Txn::of_key(keyspace, db, now_ms, hash)?;
-        txn.known = (key.as_ptr() as usize, key.len(), hash);
+        let mut txn = Txn::empty(keyspace, db, now_ms);
+        txn.enter(keyspace.shard_of(hash) as u32)?;
         Ok(txn)
     }
 
-    /// Holds these shards (sorted, no shard twice). Tries them in order; when one is busy, releases all and waits for
-    /// that one with empty hands, unless a frozen script holds it.
+    /// Holds these shards (sorted, no shard twice), unless a frozen script holds one.
     pub fn of_shards(keyspace: &'k Keyspace, db: usize, now_ms: u64, shards: &[u32]) -> Result<Txn<'k>, Held> {
+        let mut txn = Txn::empty(keyspace, db, now_ms);
+        txn.enter_several(shards)?;
+        Ok(txn)
+    }
+
+    /// Holds every shard, waiting for each in order. Only with the script token in hand.
+    pub fn all(keyspace: &'k Keyspace, db: usize, now_ms: u64) -> Txn<'k> {
+        let mut txn = Txn::empty(keyspace, db, now_ms);
+        txn.enter_all();
+        txn
+    }
+
+    /// Takes the first shard of a transaction that holds nothing yet, waiting for it unless a frozen script holds it.
+    #[inline(always)]
+    pub fn enter(&mut self, shard: u32) -> Result<(), Held> {
+        assert!(self.held.is_empty(), "nobody waits for a shard while holding one");
+        self.held = Locks::One((shard, self.keyspace.wait(shard as usize)?));
+        self.look_around();
+        Ok(())
+    }
+
+    /// The same for a key that lies where it is as long as the transaction lives: it is not hashed again.
+    #[inline(always)]
+    pub fn enter_key(&mut self, key: &[u8], hash: u64) -> Result<(), Held> {
+        self.known = (key.as_ptr() as usize, key.len(), hash);
+        self.enter(self.keyspace.shard_of(hash) as u32)
+    }
+
+    /// Takes the first shards (sorted, no shard twice). Tries them in order; when one is busy, releases all and waits for
+    /// that one with empty hands, unless a frozen script holds it.
+    pub fn enter_several(&mut self, shards: &[u32]) -> Result<(), Held> {
         debug_assert!(shards.is_sorted_by(|a, b| a < b));
-        let mut held: SmallVec<[(u32, Guard<'k>); 2]> = SmallVec::new();
+        assert!(self.held.is_empty(), "nobody waits for a shard while holding one");
+        let keyspace = self.keyspace;
+        let mut held = Locks::with_room(shards.len());
         let mut wait_for: Option<u32> = None;
         'again: loop {
             let mut first = match wait_for {
@@ -52,8 +94,25 @@ impl<'k> Txn<'k> {
                     continue 'again;
                 }
             }
-            return Ok(Txn::with(keyspace, db, now_ms, held));
+            self.held = held;
+            self.look_around();
+            return Ok(());
         }
+    }
+
+    /// Takes every shard, waiting for each in order. Only with the script token in hand.
+    pub fn enter_all(&mut self) {
+        let keyspace = self.keyspace;
+        self.held = (0..keyspace.shard_count()).map(|i| (i as u32, keyspace.lock(i))).collect();
+        self.look_around();
+    }
+
+    /// Sees who listens. That changes only while all shards are held.
+    #[inline(always)]
+    fn look_around(&mut self) {
+        let interest = &self.keyspace.interest;
+        self.notify = Class(interest.notify.load(Relaxed));
+        self.log = interest.log.load(Relaxed);
     }
 
     /// [`Txn::of_key`] where there are no scripts.
@@ -74,12 +133,6 @@ impl<'k> Txn<'k> {
         shards
     }
 
-    /// Holds every shard, waiting for each in order. Only with the script token in hand.
-    pub fn all(keyspace: &'k Keyspace, db: usize, now_ms: u64) -> Txn<'k> {
-        let held = (0..keyspace.shard_count()).map(|i| (i as u32, keyspace.lock(i))).collect();
-        Txn::with(keyspace, db, now_ms, held)
-    }
-
     /// Takes further shards while holding some, waiting for them. Only with the script token in hand.
     pub fn extend(&mut self, shards: &[u32]) {
         for &shard in shards {
@@ -92,7 +145,7 @@ impl<'k> Txn<'k> {
 
     /// Takes further shards while holding some, if all of them are free now; otherwise takes none and says so.
     pub fn try_extend(&mut self, shards: &[u32]) -> bool {
-        let mut taken: SmallVec<[(u32, Guard<'k>); 4]> = SmallVec::new();
+        let mut taken: SmallVec<[Lock<'k>; 4]> = SmallVec::new();
         for &shard in shards {
             if self.held.binary_search_by_key(&shard, |(s, _)| *s).is_err() {
                 match self.keyspace.try_lock(shard as usize) {
@@ -108,12 +161,6 @@ impl<'k> Txn<'k> {
         true
     }
 
-    /// Takes the first shard of a transaction that holds nothing yet, waiting for it unless a frozen script holds it.
-    pub fn enter(&mut self, shard: u32) -> Result<(), Held> {
-        assert!(self.held.is_empty(), "nobody waits for a shard while holding one");
-        self.held.push((shard, self.keyspace.wait(shard as usize)?));
-        Ok(())
-    }
     /// Visits every shard: those held if all are, else one after another, each locked for its turn. What was visited
     /// before a frozen script was met is to be thrown away.
     pub fn each_shard(&mut self, mut visit: impl FnMut(&mut Shard)) -> Result<(), Held> {

@@ -4,6 +4,7 @@ use super::{Late, Txn, Typed, Want, WrongType};
 use crate::keyspace::change::Class;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::evict;
+use crate::keyspace::shard::Shard;
 use crate::types::ValueRef;
 use crate::types::string::StrRef;
 
@@ -16,7 +17,12 @@ impl Txn<'_> {
 
     #[inline]
     pub(super) fn peek_hashed(&self, key: &[u8], hash: u64) -> Option<&Entry> {
-        let entry = self.shard(hash).dbs[self.db].table.get(hash, key)?;
+        self.peek_in(self.shard(hash), key, hash)
+    }
+
+    #[inline]
+    fn peek_in<'s>(&self, shard: &'s Shard, key: &[u8], hash: u64) -> Option<&'s Entry> {
+        let entry = shard.dbs[self.db].table.get(hash, key)?;
         if let Some(at) = entry.expiry()
             && at <= self.now_ms
             && !self.ignore_deadlines
@@ -30,17 +36,21 @@ impl Txn<'_> {
     #[cold]
     fn found_expired(&self, key: &[u8]) {
         if !self.keep_expired {
-            let mut late = self.late.borrow_mut();
             let known = |late: &Late| late.want == Want::Expired && late.db == self.db as u32 && *late.key == *key;
-            if !late.iter().any(known) {
-                late.push(self.wanting(key, Want::Expired));
+            let late = self.late.take();
+            let is_known = late.as_ref().is_some_and(|wanting| wanting.0.iter().any(known));
+            self.late.set(late);
+            if !is_known {
+                self.found_wanting(key, Want::Expired);
             }
         }
     }
 
     #[cold]
-    fn wanting(&self, key: &[u8], want: Want) -> Late {
-        Late { db: self.db as u32, key: key.into(), want, after: self.events() }
+    fn found_wanting(&self, key: &[u8], want: Want) {
+        let mut late = self.late.take().unwrap_or_default();
+        late.0.push(Late { db: self.db as u32, key: key.into(), want, after: self.events() });
+        self.late.set(Some(late));
     }
 
     /// The live entry of a key, as a command reads it: hits and misses are counted and the access clock is set.
@@ -57,11 +67,12 @@ impl Txn<'_> {
     #[inline(always)]
     fn look_up(&self, key: &[u8], notify: Class) -> Option<&Entry> {
         let hash = self.hash(key);
-        let found = self.peek_hashed(key, hash);
+        let shard = self.shard(hash);
+        let found = self.peek_in(shard, key, hash);
         if self.no_stats {
             return found;
         }
-        let counters = &self.shard(hash).counters;
+        let counters = &shard.counters;
         match found {
             Some(entry) => {
                 counters.hits.set(counters.hits.get() + 1);
@@ -70,7 +81,7 @@ impl Txn<'_> {
             None => {
                 counters.misses.set(counters.misses.get() + 1);
                 if notify.any(Class::KEY_MISS) {
-                    self.late.borrow_mut().push(self.wanting(key, Want::Missed));
+                    self.found_wanting(key, Want::Missed);
                 }
             }
         }

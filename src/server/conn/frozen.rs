@@ -46,9 +46,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             let mut out = std::mem::take(&mut self.unsent);
             out.set_proto(self.session.proto);
             let engine = self.engine;
-            let flow = guarded("a frozen unit", &mut self.session, &mut out, |session, out| {
-                engine.resume(frozen, session, out)
-            });
+            let flow = guarded(
+                || b"a frozen unit".to_vec(),
+                &mut self.session,
+                &mut out,
+                |session, out, _| engine.resume(frozen, session, out),
+            );
             self.unsent = out;
             match flow {
                 Flow::Frozen(()) => {}

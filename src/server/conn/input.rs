@@ -2,9 +2,8 @@
 //! argument.
 
 use super::{Aside, Conn, PATIENCE_MS, Turn};
-use crate::base::hash::key_hash;
 use crate::command::args::KeyHash;
-use crate::resp::request::{LONE_BULK_MAX, Words, lone};
+use crate::resp::whole::{Words, lone};
 use crate::server::ahead::Ahead;
 use crate::server::desk::{Desk, Tools, at_desk};
 use bytes::BufMut;
@@ -64,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             return Poll::Ready(self.run_buffer(input, &mut desk.tools));
         }
         let at = self.engine.first_key_at(&self.session);
-        let key = words.get(at).map(|key| KeyHash { at, hash: key_hash(key) });
+        let key = KeyHash::of(&words, at);
         if let Some(known) = key
             && let Some(copy) = desk.ahead.set_aside(self.engine, self.session.db, known.hash, input)
         {
@@ -90,12 +89,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         Poll::Pending
     }
 
-    /// Whether the parser, asked for a [`lone`] request, would have nothing to say but its arguments.
+    /// Whether the parser, asked for an ordinary request, would have nothing to say but its arguments.
     #[inline]
-    fn may_go_past_the_parser(&self) -> bool {
-        self.parser.is_fresh()
-            && self.session.user.is_some()
-            && self.engine.node.config.proto_max_bulk_len.get() >= LONE_BULK_MAX as i64
+    pub(super) fn may_go_past_the_parser(&self) -> bool {
+        self.parser.is_fresh() && self.session.user.is_some()
     }
 
     pub(super) fn count_input(&self, bytes: usize) {

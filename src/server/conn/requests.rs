@@ -2,17 +2,20 @@
 //! asked for before the first runs.
 
 use super::output::FREE_BYTES;
-use super::{Big, Conn, Postponed, Turn, frozen};
-use crate::base::hash::key_hash;
+use super::{Big, Conn, Turn, frozen};
 use crate::client::Session;
 use crate::command::args::{Argv, KeyHash};
 use crate::command::error::Error;
-use crate::engine::{Engine, Flow, LocalFlow};
-use crate::resp::reply::Reply;
-use crate::resp::request::{Limits, Parser, ProtocolError, Request, Step, Words};
+use crate::engine::{Engine, Flow, Hashes, LocalFlow};
+use crate::resp::args::Args;
+use crate::resp::reply::{Mark, Reply};
+use crate::resp::request::{Limits, Room, Step};
+use crate::resp::whole::{Words, whole};
 use crate::server::desk::{SCRATCH_BYTES, Tools};
 use bytes::Bytes;
 use smallvec::SmallVec;
+use std::cell::Cell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,8 +23,54 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// Requests parsed, prefetched and run together.
 const BATCH_MAX: usize = 64;
 
-/// The hashes of their keys.
-type Hashed = SmallVec<[Option<KeyHash>; BATCH_MAX]>;
+/// Ordinary requests that came together.
+#[derive(Default)]
+struct Batch<'a> {
+    /// The words of all, one behind the other.
+    words: Words<'a>,
+    requests: SmallVec<[Found; BATCH_MAX]>,
+}
+
+/// One of them.
+struct Found {
+    /// How many words there are up to its end.
+    words_end: usize,
+    /// Where in the input it ends.
+    end: usize,
+    /// The hash of what is most likely its key.
+    key: Option<KeyHash>,
+}
+
+impl<'a> Batch<'a> {
+    /// Adds what begins at `at` of the input, as far as it needs no parser.
+    #[inline]
+    fn collect(&mut self, input: &'a [u8], mut at: usize) {
+        while self.requests.len() < BATCH_MAX
+            && at < input.len()
+            && let Some(end) = whole(input, at, &mut self.words)
+        {
+            self.requests.push(Found { words_end: self.words.len(), end, key: None });
+            at = end;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.words.clear();
+        self.requests.clear();
+    }
+}
+
+/// What the parser made of an input.
+enum Parsed {
+    /// A request, which ran; and how many bytes it was.
+    Ran(Turn, usize),
+    /// None that is all there; and what is left of the input.
+    Left(Turn, Range<usize>),
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     pub(super) fn run_pending(&mut self, tools: &mut Tools) -> Turn {
@@ -31,10 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
 
     /// Runs the complete requests of a buffer; what is left goes to `pending`.
     pub(super) fn run_buffer(&mut self, input: &[u8], tools: &mut Tools) -> Turn {
-        self.parser.lend_room(&mut tools.room);
-        let turn = self.with_reply(tools, |conn, out| conn.run_requests(input, out));
-        self.parser.return_room(&mut tools.room);
-        turn
+        self.with_reply(tools, |conn, room, out| conn.run_requests(input, room, out))
     }
 
     /// Runs a request that needs no parser; the hash of its key is known, if it has one.
@@ -45,16 +91,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         input_bytes: usize,
         tools: &mut Tools,
     ) -> Turn {
-        self.with_reply(tools, |conn, out| {
+        self.with_reply(tools, |conn, _, out| {
             let engine = conn.engine;
             conn.begin_requests(input_bytes);
             engine.node.stats.worker(conn.session.client.worker()).batch_max.raise(1);
             let argv = Argv::new(words).with_hash(hashed);
-            let turn = match run_words(engine, &mut conn.session, &mut conn.postponed, argv, out) {
-                Flow::Next if out.len() > FREE_BYTES && conn.output_over_limit(out.len()) => return Turn::Close,
-                Flow::Next => Turn::Next,
-                flow => Turn::Flow(flow),
-            };
+            let turn = conn.run_words(argv, out);
             conn.take_messages_into(out);
             if conn.query_over_limit() { Turn::Close } else { turn }
         })
@@ -62,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
 
     /// Lets something write replies: on the desk, or behind those that are not sent yet.
     #[inline]
-    fn with_reply(&mut self, tools: &mut Tools, run: impl FnOnce(&mut Self, &mut Reply) -> Turn) -> Turn {
+    fn with_reply(&mut self, tools: &mut Tools, run: impl FnOnce(&mut Self, &mut Room, &mut Reply) -> Turn) -> Turn {
         let (proto, limit) = (self.session.proto, self.reply_limit());
         let start = |out: &mut Reply| {
             out.set_proto(proto);
@@ -70,11 +112,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         };
         if self.unsent.is_empty() {
             start(&mut tools.reply);
-            return run(self, &mut tools.reply);
+            return run(self, &mut tools.room, &mut tools.reply);
         }
         let mut unsent = std::mem::take(&mut self.unsent);
         start(&mut unsent);
-        let turn = run(self, &mut unsent);
+        let turn = run(self, &mut tools.room, &mut unsent);
         self.unsent = unsent;
         turn
     }
@@ -87,112 +129,162 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         self.session.client.query[0].store(input_bytes as u64, Relaxed);
     }
 
-    fn run_requests(&mut self, input: &[u8], out: &mut Reply) -> Turn {
-        let engine = self.engine;
+    fn run_requests(&mut self, input: &[u8], room: &mut Room, out: &mut Reply) -> Turn {
         self.begin_requests(input.len());
-        let mut batch: SmallVec<[Request; BATCH_MAX]> = SmallVec::new();
-        let mut hashed = Hashed::new();
-        let result = 'input: loop {
+        let mut batch = Batch::default();
+        let mut at = 0;
+        let turn = loop {
             batch.clear();
-            let end = self.collect(engine, input, &mut batch);
-            engine.node.stats.worker(self.session.client.worker()).batch_max.raise(batch.len() as u64);
-            self.fetch_ahead(engine, &batch, input, &mut hashed);
-            for (index, request) in batch.iter().enumerate() {
-                match self.run_one(engine, request, hashed.get(index).copied().flatten(), input, out) {
-                    Flow::Next if out.len() > FREE_BYTES && self.output_over_limit(out.len()) => return Turn::Close,
-                    Flow::Next => {}
-                    flow => {
-                        if index + 1 < batch.len() {
-                            // What was parsed behind it is parsed again when it goes on.
-                            self.pending = input[request.end..].to_vec();
-                            self.parser = Parser::default();
-                            self.take_messages_into(out);
-                            return Turn::Flow(flow);
-                        }
-                        break 'input Turn::Flow(flow);
+            if self.may_go_past_the_parser() {
+                batch.collect(input, at);
+            }
+            let (turn, end) = if !batch.is_empty() {
+                self.run_batch(&mut batch, out)
+            } else if at < input.len() {
+                match self.run_parsed(&input[at..], room, out) {
+                    Parsed::Ran(turn, bytes) => (turn, at + bytes),
+                    Parsed::Left(turn, left) => {
+                        self.pending = input[at..][left].to_vec();
+                        break turn;
                     }
                 }
-            }
-            match end {
-                Ok(Step::Request(_)) => {}
-                Ok(Step::NeedMore) => break Turn::Next,
-                Ok(Step::NeedBulk { start, len }) => {
-                    self.big = Some(Big::begin(&input[start..], len, &engine.node.clients.halfway));
-                    self.expects_big = len >= SCRATCH_BYTES;
-                    let consumed = self.parser.consumed();
-                    self.pending = input[consumed..start].to_vec();
-                    self.take_messages_into(out);
-                    return if self.query_over_limit() { Turn::Close } else { Turn::Next };
-                }
-                Err(error) => {
-                    tracing::debug!("{error} from client: {}", self.about());
-                    engine.error(&self.session, &Error::owned(error.message()), out);
-                    self.session.closing = true;
-                    break Turn::Flow(Flow::Close);
+            } else {
+                break Turn::Next;
+            };
+            at = end;
+            match turn {
+                Turn::Next => {}
+                Turn::Close => return Turn::Close,
+                turn => {
+                    self.pending = input[at..].to_vec();
+                    break turn;
                 }
             }
         };
-        let consumed = self.parser.consumed();
-        if consumed < input.len() {
-            self.pending = input[consumed..].to_vec();
-        }
         self.take_messages_into(out);
-        if self.query_over_limit() { Turn::Close } else { result }
+        if self.query_over_limit() { Turn::Close } else { turn }
     }
 
-    /// Parses requests that can run together; returns what ended the collection.
-    fn collect(
-        &mut self,
-        engine: &Engine,
-        input: &[u8],
-        batch: &mut SmallVec<[Request; BATCH_MAX]>,
-    ) -> Result<Step, ProtocolError> {
-        let limits = Limits {
-            unauthenticated: self.session.user.is_none(),
-            bulk_len_max: engine.node.config.proto_max_bulk_len.get() as usize,
+    /// Runs requests together, until one of them ends the turn; says where in the input the last one ends.
+    fn run_batch(&mut self, batch: &mut Batch<'_>, out: &mut Reply) -> (Turn, usize) {
+        let count = batch.requests.len();
+        self.engine.node.stats.worker(self.session.client.worker()).batch_max.raise(count as u64);
+        if count > 1 {
+            self.fetch_ahead(batch);
+        }
+        let (words, requests) = (&batch.words[..], &batch.requests[..]);
+        let argv = |at: usize| {
+            let first = if at == 0 { 0 } else { requests[at - 1].words_end };
+            Argv::new(&words[first..requests[at].words_end]).with_hash(requests[at].key)
         };
+        let mut next = 0;
         loop {
-            let step = self.parser.next(input, &limits);
-            let Ok(Step::Request(request)) = step else { return step };
-            batch.push(request);
-            // Before AUTH every request may change the limits; a request with a big argument runs by itself.
-            if batch.len() == BATCH_MAX || limits.unauthenticated || self.parser.args(&request, input).has_shared() {
-                return step;
+            let flow = self.run_some(&argv, &mut next, count, out);
+            match self.turn_after(flow, argv(next - 1), out) {
+                Turn::Next if next < count => {}
+                turn => return (turn, requests[next - 1].end),
             }
         }
+    }
+
+    /// Runs some of these requests, one at least, until one has another end than to go on, or there is so much to be sent
+    /// that the limits have to be looked at.
+    fn run_some<'a>(
+        &mut self,
+        argv: impl Fn(usize) -> Argv<'a>,
+        next: &mut usize,
+        count: usize,
+        out: &mut Reply,
+    ) -> Flow<()> {
+        let engine = self.engine;
+        let place = Cell::new(*next);
+        let name = || argv(place.get()).at(0).to_vec();
+        let flow = guarded(name, &mut self.session, out, |session, out, mark| {
+            loop {
+                let at = place.get();
+                *mark = out.mark();
+                match engine.execute(session, argv(at), out) {
+                    Flow::Next if at + 1 < count && out.len() <= FREE_BYTES => place.set(at + 1),
+                    flow => return flow,
+                }
+            }
+        });
+        *next = place.get() + 1;
+        flow
     }
 
     /// Asks for the memory of requests that run together, and notes the hash of what is most likely the key of each.
-    fn fetch_ahead(&self, engine: &Engine, batch: &[Request], input: &[u8], hashed: &mut Hashed) {
-        hashed.clear();
-        if batch.len() < 2 {
-            return;
+    fn fetch_ahead(&self, batch: &mut Batch<'_>) {
+        let at = self.engine.first_key_at(&self.session);
+        let mut hashes = Hashes::new();
+        let mut first = 0;
+        for request in &mut batch.requests {
+            request.key = KeyHash::of(&batch.words[first..request.words_end], at);
+            first = request.words_end;
+            hashes.extend(request.key.map(|key| key.hash));
         }
-        let at = engine.first_key_at(&self.session);
-        let key = |request| self.parser.args(request, input).try_get(at);
-        hashed.extend(batch.iter().map(|request| Some(KeyHash { at, hash: key_hash(key(request)?) })));
-        let hashes = hashed.iter().flatten().map(|known| known.hash).collect();
-        engine.prefetch(self.session.db, hashes, engine.collections_of(&self.session));
+        self.engine.prefetch(self.session.db, hashes, self.engine.collections_of(&self.session));
     }
 
-    fn run_one(
-        &mut self,
-        engine: &'static Engine,
-        request: &Request,
-        hashed: Option<KeyHash>,
-        input: &[u8],
-        out: &mut Reply,
-    ) -> Flow<()> {
-        let args = self.parser.args(request, input);
-        let mut words = Words::new();
-        args.iter().for_each(|word| words.push(word));
-        if args.has_shared() {
-            let big: Vec<(usize, Bytes)> =
-                (0..args.len()).filter_map(|i| args.shared(i).map(|b| (i, b.clone()))).collect();
-            run_words(engine, &mut self.session, &mut self.postponed, Argv::with_big(&words, &big), out)
-        } else {
-            let argv = Argv::new(&words).with_hash(hashed);
-            run_words(engine, &mut self.session, &mut self.postponed, argv, out)
+    /// Has the parser look for one request, and runs it.
+    fn run_parsed(&mut self, input: &[u8], room: &mut Room, out: &mut Reply) -> Parsed {
+        let mut parser = std::mem::take(&mut self.parser);
+        parser.lend_room(room);
+        let limits = Limits {
+            unauthenticated: self.session.user.is_none(),
+            bulk_len_max: self.engine.node.config.proto_max_bulk_len.get() as usize,
+        };
+        let step = parser.next(input, &limits);
+        let turn = match step {
+            Ok(Step::Request(request)) => self.run_one(parser.args(&request, input), out),
+            _ => Turn::Next,
+        };
+        let consumed = parser.consumed();
+        parser.return_room(room);
+        self.parser = parser;
+        match step {
+            Ok(Step::Request(_)) => Parsed::Ran(turn, consumed),
+            Ok(Step::NeedMore) => Parsed::Left(turn, consumed..input.len()),
+            Ok(Step::NeedBulk { start, len }) => {
+                self.big = Some(Big::begin(&input[start..], len, &self.engine.node.clients.halfway));
+                self.expects_big = len >= SCRATCH_BYTES;
+                Parsed::Left(turn, consumed..start)
+            }
+            Err(error) => {
+                tracing::debug!("{error} from client: {}", self.about());
+                self.engine.error(&self.session, &Error::owned(error.message()), out);
+                self.session.closing = true;
+                Parsed::Left(Turn::Flow(Flow::Close), consumed..input.len())
+            }
+        }
+    }
+
+    fn run_one(&mut self, args: Args<'_>, out: &mut Reply) -> Turn {
+        let words: Words = args.iter().collect();
+        let big: Vec<(usize, Bytes)> = (0..args.len()).filter_map(|i| args.shared(i).map(|b| (i, b.clone()))).collect();
+        self.engine.node.stats.worker(self.session.client.worker()).batch_max.raise(1);
+        self.run_words(Argv::with_big(&words, &big), out)
+    }
+
+    /// Runs one request.
+    #[inline]
+    fn run_words(&mut self, argv: Argv<'_>, out: &mut Reply) -> Turn {
+        let flow = run_guarded(self.engine, &mut self.session, argv, out);
+        self.turn_after(flow, argv, out)
+    }
+
+    /// What a request that ended so makes of the turn; it is kept when it has to wait for the end of a pause.
+    #[inline]
+    fn turn_after(&mut self, flow: Flow<()>, argv: Argv<'_>, out: &Reply) -> Turn {
+        match flow {
+            Flow::Next if out.len() > FREE_BYTES && self.output_over_limit(out.len()) => Turn::Close,
+            Flow::Next => Turn::Next,
+            flow => {
+                if let Flow::Postponed(_) = flow {
+                    self.postponed = Some(argv.all().iter().map(|word| word.to_vec()).collect());
+                }
+                Turn::Flow(flow)
+            }
         }
     }
 
@@ -205,39 +297,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     }
 }
 
-/// Runs one request; keeps it in `postponed` when it has to wait for the end of a pause.
-#[inline]
-fn run_words(
-    engine: &'static Engine,
-    session: &mut Session,
-    postponed: &mut Postponed,
-    argv: Argv<'_>,
-    out: &mut Reply,
-) -> Flow<()> {
-    let flow = run_guarded(engine, session, argv, out);
-    if let Flow::Postponed(_) = flow {
-        *postponed = Some(argv.all().iter().map(|word| word.to_vec()).collect());
-    }
-    flow
-}
-
 /// Runs a request; a panic in it closes the connection with an error and leaves no lock held.
 pub(super) fn run_guarded(engine: &'static Engine, session: &mut Session, argv: Argv<'_>, out: &mut Reply) -> Flow<()> {
-    let name = argv.at(0);
-    guarded(name, session, out, |session, out| engine.execute(session, argv, out))
+    guarded(|| argv.at(0).to_vec(), session, out, |session, out, _| engine.execute(session, argv, out))
 }
 
+/// Runs something that can fail by a panic, which closes the connection with an error and leaves no lock held. It notes
+/// where its last reply begins; `name` tells what failed.
 pub(super) fn guarded(
-    name: impl AsRef<[u8]>,
+    name: impl FnOnce() -> Vec<u8>,
     session: &mut Session,
     out: &mut Reply,
-    run: impl FnOnce(&mut Session, &mut Reply) -> LocalFlow<'static>,
+    run: impl FnOnce(&mut Session, &mut Reply, &mut Mark) -> LocalFlow<'static>,
 ) -> Flow<()> {
-    let mark = out.mark();
-    let result = catch_unwind(AssertUnwindSafe(|| run(session, out)));
+    let mut mark = out.mark();
+    let result = catch_unwind(AssertUnwindSafe(|| run(session, out, &mut mark)));
     result.map(|flow| flow.map(frozen::keep)).unwrap_or_else(|_| {
-        let name = String::from_utf8_lossy(name.as_ref()).into_owned();
-        tracing::error!("A command failed and its connection is closed: {name:?}");
+        tracing::error!("A command failed and its connection is closed: {:?}", String::from_utf8_lossy(&name()));
         out.truncate(mark);
         out.error("ERR internal error, the connection is closed");
         session.closing = true;

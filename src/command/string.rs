@@ -387,6 +387,11 @@ fn get(ctx: &mut Ctx<'_, '_>) -> Result {
 
 fn set(ctx: &mut Ctx<'_, '_>) -> Result {
     let argv = ctx.args.all();
+    if argv.len() == 3 {
+        store(ctx, 2, Deadline::Clear);
+        ctx.reply.ok();
+        return Ok(Outcome::Done);
+    }
     let options = Options::parse(&argv[3..], For::Set)?;
     let deadline = options.deadline(ctx.now_ms(), "set")?;
     if options.get {

@@ -43,7 +43,7 @@ impl Engine {
         self.prepare(&mut txn, session, known);
         let mut unit = Unit::of(&session.client);
         let host = token.as_deref_mut();
-        let (outcome, failed) = self.call(&mut txn, host, session, known, argv, reply, Origin::Client, &mut unit);
+        let (outcome, failed) = self.call_here(&mut txn, host, session, known, argv, reply, Origin::Client, &mut unit);
         // Afterwards: SELECT is shown in its new database, and what has to come again is shown once.
         if !matches!(outcome, Outcome::Held) {
             self.feed_monitors(session, known, argv.all());
@@ -109,9 +109,26 @@ impl Engine {
     }
 
     /// Runs a handler, which may need the script host; an error becomes its reply. What it changed is added to `unit`. Also says whether it failed.
-    #[inline]
+    #[inline(never)]
     #[allow(clippy::too_many_arguments)]
     pub(super) fn call<'k>(
+        &'k self,
+        txn: &mut Txn<'k>,
+        host: Option<&mut Host>,
+        session: &mut Session,
+        known: &Known,
+        argv: Argv<'_>,
+        reply: &mut Reply,
+        origin: Origin,
+        unit: &mut Unit,
+    ) -> (Outcome, bool) {
+        self.call_here(txn, host, session, known, argv, reply, origin, unit)
+    }
+
+    /// The same as a part of the caller: most commands are run in one place.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn call_here<'k>(
         &'k self,
         txn: &mut Txn<'k>,
         host: Option<&mut Host>,
@@ -205,7 +222,7 @@ impl Engine {
     }
 
     /// Counts one call that took so long.
-    #[inline]
+    #[inline(always)]
     pub(super) fn account_spent(&self, session: &Session, known: &Known, argv: &[&[u8]], failed: bool, nanos: u64) {
         let node = &self.node;
         let worker = node.stats.worker(session.client.worker());
@@ -218,14 +235,16 @@ impl Engine {
         if node.config.latency_tracking.get() {
             count.histogram.record(nanos);
         }
-        let threshold_us = node.config.slowlog_log_slower_than.get();
+        let slow_us = node.config.slowlog_log_slower_than.get();
         let latency_ms = node.config.latency_monitor_threshold.get();
-        let micros = nanos / 1000;
-        if threshold_us >= 0 && micros as i64 >= threshold_us && !known.command.spec.flags.has(Flags::SKIP_SLOWLOG) {
-            self.note_slow(session, known, argv, micros);
+        if slow_us >= 0
+            && nanos >= (slow_us as u64).saturating_mul(1000)
+            && !known.command.spec.flags.has(Flags::SKIP_SLOWLOG)
+        {
+            self.note_slow(session, known, argv, nanos / 1000);
         }
-        if latency_ms > 0 && (micros / 1000) as i64 >= latency_ms {
-            self.note_latency_of(known, micros);
+        if latency_ms > 0 && nanos >= (latency_ms as u64).saturating_mul(1_000_000) {
+            self.note_latency_of(known, nanos / 1000);
         }
     }
 

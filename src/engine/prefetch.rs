@@ -18,9 +18,7 @@ pub type Hashes = SmallVec<[u64; 64]>;
 impl Engine {
     /// All stages for the keys of requests that run together; the third one if they are likely to work on collections
     /// of this group, the fourth one if that is streams.
-    pub fn prefetch(&self, db: usize, mut hashes: Hashes, collections: Option<Group>) {
-        let mask = self.node.keyspace.shard_count() as u64 - 1;
-        hashes.sort_unstable_by_key(|hash| hash & mask);
+    pub fn prefetch(&self, db: usize, hashes: Hashes, collections: Option<Group>) {
         self.prefetch_buckets(db, &hashes);
         self.prefetch_entries(db, &hashes);
         if collections.is_some() {

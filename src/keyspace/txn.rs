@@ -118,28 +118,12 @@ impl<'k> Txn<'k> {
     }
 
     #[inline]
-    fn slot(&self, hash: u64) -> usize {
-        let shard = self.keyspace.shard_of(hash);
-        if self.held.len() == 1 {
-            assert!(self.held[0].0 as usize == shard, "a key outside the lock set was touched");
-            return 0;
-        }
-        if self.holds_all() {
-            return shard;
-        }
-        self.held
-            .iter()
-            .position(|(s, _)| *s as usize == shard)
-            .expect("every key a command touches is found by its key specs")
-    }
-    #[inline]
     fn shard(&self, hash: u64) -> &Shard {
-        &self.held[self.slot(hash)].1
+        self.held.shard(self.keyspace.shard_of(hash))
     }
     #[inline]
     fn shard_mut(&mut self, hash: u64) -> &mut Shard {
-        let slot = self.slot(hash);
-        &mut self.held[slot].1
+        self.held.shard_mut(self.keyspace.shard_of(hash))
     }
     /// The shards held.
     pub fn shards(&self) -> impl Iterator<Item = &Shard> {

@@ -62,9 +62,13 @@ impl Entry {
     /// The string, if the value is one.
     #[inline]
     pub fn str(&self) -> Option<StrRef<'_>> {
-        match self.value() {
-            ValueRef::Str(s) => Some(s),
-            _ => None,
+        match self.shape() {
+            // Asked first, as most are.
+            INLINE | INLINE_RAW => Some(StrRef::Bytes(self.text())),
+            _ => match self.value() {
+                ValueRef::Str(text) => Some(text),
+                _ => None,
+            },
         }
     }
 

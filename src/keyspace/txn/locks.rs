@@ -2,6 +2,7 @@
 //! instructions on the path of every request.
 
 use crate::keyspace::Guard;
+use crate::keyspace::shard::Shard;
 use std::ops::{Deref, DerefMut};
 
 /// A shard by its number, held.
@@ -23,6 +24,33 @@ impl<'k> Locks<'k> {
     /// None yet, with room for so many where that is more than one.
     pub(super) fn with_room(count: usize) -> Self {
         if count > 1 { Locks::Many(Vec::with_capacity(count)) } else { Locks::None }
+    }
+
+    /// A shard that is held.
+    ///
+    /// # Panics
+    /// If it is not: a command touches the keys that its key specs tell of.
+    #[inline(always)]
+    pub(super) fn shard(&self, number: usize) -> &Shard {
+        match self {
+            Locks::One((held, guard)) if *held as usize == number => guard,
+            _ => &self[self.place(number)].1,
+        }
+    }
+
+    /// The same, for change.
+    #[inline(always)]
+    pub(super) fn shard_mut(&mut self, number: usize) -> &mut Shard {
+        let place = match self {
+            Locks::One((held, _)) if *held as usize == number => 0,
+            _ => self.place(number),
+        };
+        &mut self[place].1
+    }
+
+    #[inline(never)]
+    fn place(&self, number: usize) -> usize {
+        self.binary_search_by_key(&number, |(held, _)| *held as usize).expect("a key outside the lock set was touched")
     }
 
     /// Adds a shard at this place of the order.

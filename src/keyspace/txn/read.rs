@@ -5,7 +5,6 @@ use crate::keyspace::change::Class;
 use crate::keyspace::entry::Entry;
 use crate::keyspace::evict;
 use crate::keyspace::shard::Shard;
-use crate::types::ValueRef;
 use crate::types::string::StrRef;
 
 impl Txn<'_> {
@@ -115,10 +114,7 @@ impl Txn<'_> {
     pub fn str(&self, key: &[u8]) -> Result<Option<StrRef<'_>>, WrongType> {
         match self.get(key) {
             None => Ok(None),
-            Some(entry) => match entry.value() {
-                ValueRef::Str(s) => Ok(Some(s)),
-                _ => Err(WrongType),
-            },
+            Some(entry) => entry.str().map(Some).ok_or(WrongType),
         }
     }
     /// Whether the key exists, as EXISTS counts it.

@@ -28,20 +28,21 @@ impl Txn<'_> {
     }
 
     /// Removes the key if its deadline has passed, and returns its hash.
+    #[inline]
     pub(super) fn settle(&mut self, key: &[u8]) -> u64 {
         let hash = self.hash(key);
-        let (db, now_ms) = (self.db, self.now_ms);
-        if self.shard(hash).dbs[db].volatile == 0 {
-            return hash;
+        if self.shard(hash).dbs[self.db].volatile > 0 {
+            self.settle_volatile(key, hash);
         }
-        let expired = {
-            let entry = self.shard(hash).dbs[db].table.get(hash, key);
-            entry.and_then(Entry::expiry).is_some_and(|at| at <= now_ms)
-        };
+        hash
+    }
+
+    fn settle_volatile(&mut self, key: &[u8], hash: u64) {
+        let entry = self.shard(hash).dbs[self.db].table.get(hash, key);
+        let expired = entry.and_then(Entry::expiry).is_some_and(|at| at <= self.now_ms);
         if expired && !self.ignore_deadlines {
             self.expire(key);
         }
-        hash
     }
 
     /// Removes a key whose deadline has passed, with its event and its effect.
@@ -79,15 +80,22 @@ impl Txn<'_> {
 
     /// Marks the key as changed, by a command or by itself: watchers, waiters, client-side caches. No event and no
     /// count.
+    #[inline]
     pub(super) fn mark(&mut self, key: &[u8], hash: u64, by_command: bool) {
-        let db = self.db as u32;
-        let shard = &*self.held[self.slot(hash)].1;
-        if !shard.watch.is_empty() {
-            shard.watch.mark(db, key);
-        }
-        self.wake(key, hash);
+        let shard = self.shard(hash);
         // Looked at here, with the shard held, and not when the transaction began: shards may have been added since.
-        if self.keyspace.interest.tracking.load(Relaxed) {
+        let tracking = self.keyspace.interest.tracking.load(Relaxed);
+        if tracking || !shard.watch.is_empty() || !shard.waiters.is_empty() {
+            self.mark_for(key, hash, by_command, tracking);
+        }
+    }
+
+    /// The same where somebody may have to hear of it.
+    #[cold]
+    fn mark_for(&mut self, key: &[u8], hash: u64, by_command: bool, tracking: bool) {
+        self.shard(hash).watch.mark(self.db as u32, key);
+        self.wake(key, hash);
+        if tracking {
             self.changes.get_or_insert_default().modified.push(Modified { key: key.into(), by_command, told: false });
         }
     }
@@ -95,7 +103,7 @@ impl Txn<'_> {
     /// Notes that somebody waits for the key, if so.
     pub(super) fn wake(&mut self, key: &[u8], hash: u64) {
         let db = self.db as u32;
-        let shard = &*self.held[self.slot(hash)].1;
+        let shard = self.shard(hash);
         if !shard.waiters.is_empty() && shard.waiters.waits(db, key) {
             let ready = &mut self.changes.get_or_insert_default().ready;
             if !ready.iter().any(|(d, k)| *d == db && **k == *key) {
@@ -118,6 +126,7 @@ impl Txn<'_> {
     }
 
     /// The key was changed by a write of this type: mark it and count `places` changes.
+    #[inline]
     pub(super) fn changed(&mut self, key: &[u8], hash: u64, places: u64) {
         self.dirty += places;
         self.mark(key, hash, true);
@@ -127,9 +136,8 @@ impl Txn<'_> {
     pub fn set_str(&mut self, key: &[u8], value: NewStr<'_>, deadline: Deadline) {
         let hash = self.settle(key);
         let (db, now_ms) = (self.db, self.now_ms);
-        let slot = self.slot(hash);
         let ns = &self.keyspace.namespace;
-        let shard = &mut *self.held[slot].1;
+        let shard = self.held.shard_mut(self.keyspace.shard_of(hash));
         shard.save_old(db, hash, key);
         let part = &mut shard.dbs[db];
         if let Some(entry) = part.table.get_mut(hash, key) {
@@ -218,9 +226,8 @@ impl Txn<'_> {
     ) -> Result<Option<R>, WrongType> {
         let hash = self.settle(key);
         let (db, now_ms) = (self.db, self.now_ms);
-        let slot = self.slot(hash);
         let ns = &self.keyspace.namespace;
-        let shard = &mut *self.held[slot].1;
+        let shard = self.held.shard_mut(self.keyspace.shard_of(hash));
         let mut note = Note::default();
         shard.save_old(db, hash, key);
         let part = &mut shard.dbs[db];
@@ -267,9 +274,8 @@ impl Txn<'_> {
     pub fn edit_str<R>(&mut self, key: &[u8], f: impl FnOnce(&mut Vec<u8>) -> R) -> Result<R, WrongType> {
         let hash = self.settle(key);
         let (db, now_ms) = (self.db, self.now_ms);
-        let slot = self.slot(hash);
         let ns = &self.keyspace.namespace;
-        let shard = &mut *self.held[slot].1;
+        let shard = self.held.shard_mut(self.keyspace.shard_of(hash));
         let Some(kind) = shard.dbs[db].table.get(hash, key).map(Entry::kind) else {
             let mut bytes = Vec::new();
             let result = f(&mut bytes);
@@ -301,9 +307,8 @@ impl Txn<'_> {
     ) -> Result<R, WrongType> {
         let hash = self.settle(key);
         let (db, now_ms) = (self.db, self.now_ms);
-        let slot = self.slot(hash);
         let ns = &self.keyspace.namespace;
-        let shard = &mut *self.held[slot].1;
+        let shard = self.held.shard_mut(self.keyspace.shard_of(hash));
         let Some(old_len) = shard.dbs[db].table.get(hash, key).map(|entry| entry.str().map(|text| text.len())) else {
             let mut bytes = vec![0; min_len];
             let (result, places) = f(&mut bytes);

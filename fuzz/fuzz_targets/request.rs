@@ -1,5 +1,5 @@
-//! The request parser: however the bytes are cut, the same requests and the same error come out; and what takes a lone
-//! request past the parser finds what the parser would have found.
+//! The request parser: however the bytes are cut, the same requests and the same error come out; and what takes ordinary
+//! requests past the parser finds what the parser would have found, and leaves the rest to it.
 //!
 //! The first bytes of the input say where to cut; the rest is the wire. Big arguments go through their own buffers, as
 //! in a connection.
@@ -7,7 +7,8 @@
 #![no_main]
 
 use bytes::Bytes;
-use larder::resp::request::{Limits, Parser, ProtocolError, Step, Words, lone};
+use larder::resp::request::{Limits, Parser, ProtocolError, Step};
+use larder::resp::whole::{Words, whole};
 use libfuzzer_sys::fuzz_target;
 
 type Requests = Vec<Vec<Vec<u8>>>;
@@ -15,12 +16,19 @@ type Requests = Vec<Vec<Vec<u8>>>;
 fuzz_target!(|input: (Vec<u8>, bool, &[u8])| {
     let (cuts, unauthenticated, wire) = input;
     let limits = Limits { unauthenticated, bulk_len_max: 1 << 20 };
-    let whole = feed(wire, &[], &limits);
+    let parsed = feed(wire, &[], &limits);
     let pieces = feed(wire, &cuts, &limits);
-    assert_eq!(whole, pieces);
-    let mut words = Words::new();
-    if lone(wire, &mut words) && !unauthenticated {
-        assert_eq!(whole, (vec![words.iter().map(|word| word.to_vec()).collect()], None));
+    assert_eq!(parsed, pieces);
+    if !unauthenticated {
+        let (mut found, mut at) = (Requests::new(), 0);
+        let mut words = Words::new();
+        while let Some(end) = whole(wire, at, &mut words) {
+            found.push(words.drain(..).map(<[u8]>::to_vec).collect());
+            at = end;
+        }
+        let (rest, error) = feed(&wire[at..], &[], &limits);
+        found.extend(rest);
+        assert_eq!(parsed, (found, error));
     }
 });
 

@@ -13,7 +13,7 @@
 //! What is known of an unfinished request is kept, so that every byte is looked at once however small the pieces are.
 //! A bulk string of [`OWNED_MIN`] bytes and more is not collected in the buffer: [`Step::NeedBulk`] asks the connection
 //! to read it straight into a buffer of its own and hand that over by [`Parser::give_bulk`]. Ordinary requests cost no
-//! allocation.
+//! allocation; where they are all there, they need no parser ([`whole`](super::whole)).
 //!
 //! Leniency is Redis': the two bytes behind a bulk string and the one behind a `\r` are skipped unread, empty requests
 //! (`*0`, `*-1`, an empty line) are skipped without a reply, and a NUL within a line hides its end until the line is

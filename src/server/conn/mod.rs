@@ -5,6 +5,7 @@
 //! scratch, the room for arguments and the reply buffer belong to the worker, and only a cut-off request or unsent
 //! replies are moved to buffers of the connection's own. What a request has to wait for is in [`wait`] and [`frozen`].
 
+mod batch;
 mod frozen;
 mod input;
 mod output;

@@ -1,68 +1,24 @@
 //! Running the requests that have been read: several together where they came together, so that the memory of all is
 //! asked for before the first runs.
 
+use super::batch::{Batch, View};
 use super::output::FREE_BYTES;
 use super::{Big, Conn, Turn, frozen};
 use crate::client::Session;
 use crate::command::args::{Argv, KeyHash};
 use crate::command::error::Error;
-use crate::engine::{Engine, Flow, Hashes, LocalFlow};
+use crate::engine::{Engine, Flow, LocalFlow};
 use crate::resp::args::Args;
 use crate::resp::reply::{Mark, Reply};
 use crate::resp::request::{Limits, Room, Step};
-use crate::resp::whole::{Words, whole};
+use crate::resp::whole::Words;
 use crate::server::desk::{SCRATCH_BYTES, Tools};
 use bytes::Bytes;
-use smallvec::SmallVec;
 use std::cell::Cell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::io::{AsyncRead, AsyncWrite};
-
-/// Requests parsed, prefetched and run together.
-const BATCH_MAX: usize = 64;
-
-/// Ordinary requests that came together.
-#[derive(Default)]
-struct Batch<'a> {
-    /// The words of all, one behind the other.
-    words: Words<'a>,
-    requests: SmallVec<[Found; BATCH_MAX]>,
-}
-
-/// One of them.
-struct Found {
-    /// How many words there are up to its end.
-    words_end: usize,
-    /// Where in the input it ends.
-    end: usize,
-    /// The hash of what is most likely its key.
-    key: Option<KeyHash>,
-}
-
-impl<'a> Batch<'a> {
-    /// Adds what begins at `at` of the input, as far as it needs no parser.
-    #[inline]
-    fn collect(&mut self, input: &'a [u8], mut at: usize) {
-        while self.requests.len() < BATCH_MAX
-            && at < input.len()
-            && let Some(end) = whole(input, at, &mut self.words)
-        {
-            self.requests.push(Found { words_end: self.words.len(), end, key: None });
-            at = end;
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.requests.is_empty()
-    }
-
-    fn clear(&mut self) {
-        self.words.clear();
-        self.requests.clear();
-    }
-}
 
 /// What the parser made of an input.
 enum Parsed {
@@ -167,63 +123,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
 
     /// Runs requests together, until one of them ends the turn; says where in the input the last one ends.
     fn run_batch(&mut self, batch: &mut Batch<'_>, out: &mut Reply) -> (Turn, usize) {
-        let count = batch.requests.len();
+        let count = batch.len();
         self.engine.node.stats.worker(self.session.client.worker()).batch_max.raise(count as u64);
         if count > 1 {
-            self.fetch_ahead(batch);
+            let hashes = batch.note_keys(self.engine.first_key_at(&self.session));
+            self.engine.prefetch(self.session.db, hashes, self.engine.collections_of(&self.session));
         }
-        let (words, requests) = (&batch.words[..], &batch.requests[..]);
-        let argv = |at: usize| {
-            let first = if at == 0 { 0 } else { requests[at - 1].words_end };
-            Argv::new(&words[first..requests[at].words_end]).with_hash(requests[at].key)
-        };
+        let batch = batch.view();
         let mut next = 0;
         loop {
-            let flow = self.run_some(&argv, &mut next, count, out);
-            match self.turn_after(flow, argv(next - 1), out) {
+            let last = self.run_some(batch, &mut next, out);
+            match self.turn_after(last, batch.argv(next - 1), out) {
                 Turn::Next if next < count => {}
-                turn => return (turn, requests[next - 1].end),
+                turn => return (turn, batch.end(next - 1)),
             }
         }
     }
 
-    /// Runs some of these requests, one at least, until one has another end than to go on, or there is so much to be sent
-    /// that the limits have to be looked at.
-    fn run_some<'a>(
-        &mut self,
-        argv: impl Fn(usize) -> Argv<'a>,
-        next: &mut usize,
-        count: usize,
-        out: &mut Reply,
-    ) -> Flow<()> {
+    /// Runs some requests of a batch, from the next one on, until one has another end than to go on, or there is so much
+    /// to be sent that the limits have to be looked at.
+    fn run_some(&mut self, batch: View<'_>, next: &mut usize, out: &mut Reply) -> Flow<()> {
         let engine = self.engine;
         let place = Cell::new(*next);
-        let name = || argv(place.get()).at(0).to_vec();
+        let name = || batch.argv(place.get()).at(0).to_vec();
         let flow = guarded(name, &mut self.session, out, |session, out, mark| {
             loop {
                 let at = place.get();
                 *mark = out.mark();
-                match engine.execute(session, argv(at), out) {
-                    Flow::Next if at + 1 < count && out.len() <= FREE_BYTES => place.set(at + 1),
+                match engine.execute(session, batch.argv(at), out) {
+                    Flow::Next if at + 1 < batch.len() && out.len() <= FREE_BYTES => place.set(at + 1),
                     flow => return flow,
                 }
             }
         });
         *next = place.get() + 1;
         flow
-    }
-
-    /// Asks for the memory of requests that run together, and notes the hash of what is most likely the key of each.
-    fn fetch_ahead(&self, batch: &mut Batch<'_>) {
-        let at = self.engine.first_key_at(&self.session);
-        let mut hashes = Hashes::new();
-        let mut first = 0;
-        for request in &mut batch.requests {
-            request.key = KeyHash::of(&batch.words[first..request.words_end], at);
-            first = request.words_end;
-            hashes.extend(request.key.map(|key| key.hash));
-        }
-        self.engine.prefetch(self.session.db, hashes, self.engine.collections_of(&self.session));
     }
 
     /// Has the parser look for one request, and runs it.

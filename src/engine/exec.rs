@@ -79,11 +79,12 @@ impl Engine {
     pub(super) fn lock_for<'k>(&'k self, txn: &mut Txn<'k>, known: &Known, argv: Argv<'_>) -> Result<(), Held> {
         match known.command.spec.keys {
             Keys::None | Keys::Walk => {}
-            Keys::One(index, _) | Keys::Depends(index, ..) => match argv.all().get(index as usize) {
-                Some(key) => txn.enter_key(key, argv.key_hash(index as usize))?,
+            Keys::One(index, _) | Keys::Depends(index, ..) => {
                 // An optional key may be missing (MEMORY, OBJECT HELP).
-                None => {}
-            },
+                if let Some(key) = argv.all().get(index as usize) {
+                    txn.enter_key(key, argv.key_hash(index as usize))?;
+                }
+            }
             Keys::All | Keys::AllShowing(..) => txn.enter_all(),
             keys => self.lock_all_of(txn, keys, argv)?,
         }

@@ -1,6 +1,7 @@
 //! Case-blind comparison, quoting and splitting: small tools for byte strings.
 
 use super::num::is_space;
+use smallvec::SmallVec;
 
 /// Whether two texts are equal: the same as `==`, which for short ones costs more in the call than in the comparison.
 #[inline(always)]
@@ -19,6 +20,12 @@ pub fn same(a: &[u8], b: &[u8]) -> bool {
 /// Are the two equal when ASCII case is ignored?
 pub fn eq_ignore_case(a: &[u8], b: &[u8]) -> bool {
     a.eq_ignore_ascii_case(b)
+}
+
+/// An option's word in lower case. It costs no allocation when it is as short as all options are.
+#[inline]
+pub fn folded(word: &[u8]) -> SmallVec<[u8; 16]> {
+    word.iter().map(u8::to_ascii_lowercase).collect()
 }
 
 /// A copy with ASCII letters in lower case.

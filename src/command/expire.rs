@@ -6,6 +6,7 @@
 use super::Command;
 use super::ctx::{Ctx, Origin, Outcome, Result};
 use super::error::Error;
+use crate::base::bytes::folded;
 use crate::base::num::{parse_i64, push_i64};
 use crate::keyspace::Class;
 use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, Keys, Propagate};
@@ -213,7 +214,7 @@ impl Conditions {
     fn parse(words: &[&[u8]]) -> Result<Conditions> {
         let mut conditions = Conditions::default();
         for word in words {
-            match word.to_ascii_lowercase().as_slice() {
+            match folded(word).as_slice() {
                 b"nx" => conditions.none = true,
                 b"xx" => conditions.some = true,
                 b"gt" => conditions.greater = true,

@@ -7,6 +7,7 @@
 use super::Command;
 use super::ctx::{Ctx, Origin, Outcome, Result};
 use super::error::Error;
+use crate::base::bytes::folded;
 use crate::base::glob;
 use crate::base::num::{parse_i64, parse_u64_loose};
 use crate::base::rng::Rng;
@@ -120,7 +121,7 @@ impl<'a> ScanOptions<'a> {
         let mut options = ScanOptions { pattern: None, count: 10, kind: None, no_values: false };
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            match (word.to_ascii_lowercase().as_slice(), words.len() > 0) {
+            match (folded(word).as_slice(), words.len() > 0) {
                 (b"count", true) => {
                     let count = words.next().and_then(|text| parse_i64(text)).ok_or(Error::NotInteger)?;
                     options.count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(Error::Syntax)?;

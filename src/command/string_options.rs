@@ -4,6 +4,7 @@ use super::ctx::Result;
 use super::error::Error;
 use super::expire::{Base, Unit, positive_deadline};
 use super::string_condition::Condition;
+use crate::base::bytes::folded;
 
 /// Whose options are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl<'a> Options<'a> {
         let sets = whose != For::GetEx;
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            match word.to_ascii_lowercase().as_slice() {
+            match folded(word).as_slice() {
                 b"nx" if sets && !options.xx && options.condition.is_none() => options.nx = true,
                 b"xx" if sets && !options.nx && options.condition.is_none() => options.xx = true,
                 b"get" if whose == For::Set => options.get = true,

@@ -32,7 +32,7 @@ pub fn run(options: &Options) {
 
 fn start(name: &str) -> Target {
     match name {
-        "echo" => Target::echo(PING.len(), PONG.len()),
+        "echo" => Target::echo(name, PING.len(), PONG.len()),
         _ => Target::start(name, &[]),
     }
 }

@@ -37,7 +37,9 @@ pub fn run(options: &Options) {
 /// Starts and fills the servers a command is measured on; no floor where sizes vary.
 fn targets(names: &[String], mix: &Mix, keys: &Keys) -> Vec<Option<Target>> {
     let start = |name: &String| match (name.as_str(), mix.fixed_sizes()) {
-        ("echo", sizes) => sizes.map(|(request, reply)| Target::echo(request, reply)),
+        (name, sizes) if name == "echo" || name.starts_with("echo:") => {
+            sizes.map(|(request, reply)| Target::echo(name, request, reply))
+        }
         _ => {
             let target = Target::start(name, &[]);
             fill(&target, mix.preparation(keys));
@@ -79,7 +81,7 @@ fn row(options: &Options, mix: &Mix, keys: &Keys, targets: &[Option<Target>], de
         };
         for (target, outcomes) in targets.iter().zip(&mut outcomes) {
             let Some(target) = target else { continue };
-            let reply_bytes = mix.fixed_sizes().map(|(_, reply)| reply).filter(|_| target.name == "echo");
+            let reply_bytes = mix.fixed_sizes().map(|(_, reply)| reply).filter(|_| target.is_echo());
             outcomes.push(load.run(target, reply_bytes));
         }
     }

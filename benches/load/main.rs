@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench --bench load -- cpu                              GET and SET of 64 B at pipeline 1, 16 and 64
 //! cargo bench --bench load -- cpu --commands hset,zadd --depths 16
-//! cargo bench --bench load -- cpu --targets larder:1,larder:2 --zipf
+//! cargo bench --bench load -- cpu --targets larder:2,larder:1,echo:2,echo [--zipf]
 //! cargo bench --bench load -- cpu --commands publish [--subscribers 100]
 //! cargo bench --bench load -- memory [--keys 5000000] [--shapes small,ttl,large,hash10]
 //! cargo bench --bench load -- idle [--connections 10000]       bytes per idle connection, CPU of an idle server
@@ -14,7 +14,7 @@
 //! ```
 //! The measure is the CPU time of the server's threads (from `/proc/PID/task/*/schedstat`) divided by operations: on a
 //! shared machine wall time is noise. Figures are medians of rounds that alternate between the servers. The floor is a
-//! bare tokio server with a task per connection that answers with as many bytes ([`echo`]).
+//! bare tokio server with a task per connection that answers with as many bytes ([`echo`]), `echo:2` with two threads.
 
 mod accept;
 mod beside;

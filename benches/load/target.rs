@@ -8,8 +8,8 @@ use crate::Options;
 use crate::support::client::Client;
 use crate::support::server::{Server, Setup, larder, oracle};
 
-/// A server under load: `larder:1` (with that many workers), `redis`, `echo` (the floor), or another build of any of
-/// these by its path, `PATH` or `PATH:WORKERS`.
+/// A server under load: `larder:1` (with that many workers), `redis`, `echo` or `echo:2` (the floor, with that many
+/// threads), or another build of any of these by its path, `PATH` or `PATH:WORKERS`.
 pub struct Target {
     pub name: String,
     pub port: u16,
@@ -47,13 +47,14 @@ impl Target {
         Target { name: name.to_owned(), port: server.port(), pid: server.pid(), _process: Process::Server(server) }
     }
 
-    /// Starts the floor: fixed sizes of request and reply.
-    pub fn echo(request_bytes: usize, reply_bytes: usize) -> Target {
+    /// Starts the floor, `echo` or `echo:THREADS`: fixed sizes of request and reply.
+    pub fn echo(name: &str, request_bytes: usize, reply_bytes: usize) -> Target {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = listener.local_addr().expect("a bound address").port();
         drop(listener);
         let child = Command::new(std::env::current_exe().expect("this program"))
             .args(["echo", "--port", &port.to_string()])
+            .args(["--threads", name.split_once(':').map_or("1", |(_, threads)| threads)])
             .args(["--request", &request_bytes.to_string(), "--reply", &reply_bytes.to_string()])
             .stdin(Stdio::null())
             .spawn()
@@ -62,7 +63,12 @@ impl Target {
         while Client::tcp(port).is_err() {
             std::thread::yield_now();
         }
-        Target { name: "echo".to_owned(), port, pid, _process: Process::Echo(Echo(child)) }
+        Target { name: name.to_owned(), port, pid, _process: Process::Echo(Echo(child)) }
+    }
+
+    /// Whether it is the floor.
+    pub fn is_echo(&self) -> bool {
+        matches!(self._process, Process::Echo(_))
     }
 
     pub fn connect(&self) -> Client {

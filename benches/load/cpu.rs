@@ -91,6 +91,13 @@ fn row(options: &Options, mix: &Mix, keys: &Keys, targets: &[Option<Target>], de
 }
 
 fn cells(rounds: &[Outcome]) -> String {
+    if std::env::var("EACH").is_ok() {
+        let all: Vec<String> = rounds
+            .iter()
+            .map(|r| format!("{:.2}@{:.0}k", r.cpu_ns_per_operation / 1e3, r.operations_per_second / 1e3))
+            .collect();
+        eprintln!("  {}", all.join(" "));
+    }
     if rounds.is_empty() {
         return " | |".to_owned();
     }

@@ -201,7 +201,7 @@ const fn look(
 fn publish(ctx: &mut Ctx<'_, '_>) -> Result {
     let (channel, message) = (ctx.args.at(1), ctx.args.at(2));
     let receivers = ctx.node.pubsub.publish(channel, message);
-    let receivers = ctx.node.pubsub.listening(channel, receivers);
+    let receivers = ctx.node.pubsub.listening(channel, receivers, &ctx.session.client);
     ctx.log_as(&[b"PUBLISH", channel, message]);
     ctx.reply.int(receivers as i64);
     Ok(Outcome::Done)
@@ -210,7 +210,7 @@ fn publish(ctx: &mut Ctx<'_, '_>) -> Result {
 fn spublish(ctx: &mut Ctx<'_, '_>) -> Result {
     let (channel, message) = (ctx.args.at(1), ctx.args.at(2));
     let receivers = ctx.node.pubsub.publish_shard(channel, message);
-    let receivers = ctx.node.pubsub.listening_to_shard(channel, receivers);
+    let receivers = ctx.node.pubsub.listening_to_shard(channel, receivers, &ctx.session.client);
     ctx.log_as(&[b"SPUBLISH", channel, message]);
     ctx.reply.int(receivers as i64);
     Ok(Outcome::Done)

@@ -3,13 +3,14 @@
 use super::Message;
 use crate::client::Client;
 use crate::client::rounds::Rounds;
+use ahash::RandomState;
 use dashmap::DashMap;
 use std::sync::Arc;
 
 /// Channels and their subscribers.
 #[derive(Default)]
 pub struct Channels {
-    map: DashMap<Vec<u8>, Vec<Arc<Client>>>,
+    map: DashMap<Vec<u8>, Vec<Arc<Client>>, RandomState>,
 }
 
 impl Channels {

@@ -5,11 +5,11 @@
 //! lock order, and after all else.
 
 pub mod channels;
+mod listening;
 pub mod patterns;
 pub mod tracking;
 
 use crate::base::hash::key_hash;
-use crate::base::system::closed_by_peer;
 use crate::client::Client;
 use crate::client::rounds::Rounds;
 use crate::client::sheet::{self, Note};
@@ -17,14 +17,10 @@ use crate::resp::reply::Proto;
 use channels::Channels;
 use parking_lot::Mutex;
 use patterns::Patterns;
-use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Locks that put the messages of each channel in order; channels share them by hash.
 const ORDERS: usize = 64;
-
-/// Receivers of a message up to which PUBLISH looks whether they have hung up.
-const LOOKED_AT_MAX: usize = 16;
 
 /// All subscriptions of the process.
 pub struct PubSub {
@@ -105,17 +101,17 @@ impl PubSub {
         let _order = self.order(channel).lock();
         self.shard_channels.publish(b"smessage", channel, message, &self.rounds)
     }
-    /// Of so many receivers of a message, those that listen still: whoever hung up before it was sent is not counted,
-    /// even if the worker of that connection has not noticed yet. A crowd is taken as it is.
-    pub fn listening(&self, channel: &[u8], receivers: usize) -> usize {
-        those_open(receivers, |look: &mut dyn FnMut(&Client)| {
+    /// Of so many receivers of a message from this client, those that listen still: whoever hung up before it was sent is
+    /// not counted, even if the worker of that connection has not noticed yet. A crowd is taken as it is.
+    pub fn listening(&self, channel: &[u8], receivers: usize, from: &Client) -> usize {
+        listening::those_open((channel, false), receivers, from, |look| {
             self.channels.each(channel, &mut *look);
             self.patterns.each(channel, look);
         })
     }
     /// The same for a shard channel.
-    pub fn listening_to_shard(&self, channel: &[u8], receivers: usize) -> usize {
-        those_open(receivers, |look: &mut dyn FnMut(&Client)| self.shard_channels.each(channel, look))
+    pub fn listening_to_shard(&self, channel: &[u8], receivers: usize, from: &Client) -> usize {
+        listening::those_open((channel, true), receivers, from, |look| self.shard_channels.each(channel, look))
     }
     /// Calls `f` with every client, each name it listens to, and whether that is a pattern.
     pub fn each_subscription(&self, mut f: impl FnMut(&Arc<Client>, &[u8], bool)) {
@@ -126,14 +122,4 @@ impl PubSub {
     fn order(&self, channel: &[u8]) -> &Mutex<()> {
         &self.orders[key_hash(channel) as usize % ORDERS]
     }
-}
-
-/// How many of so many receivers, whom `each` names one by one, have not hung up.
-fn those_open(receivers: usize, each: impl FnOnce(&mut dyn FnMut(&Client))) -> usize {
-    if receivers == 0 || receivers > LOOKED_AT_MAX {
-        return receivers;
-    }
-    let mut sockets = SmallVec::<[i32; LOOKED_AT_MAX]>::new();
-    each(&mut |client| sockets.push(client.fd));
-    receivers.saturating_sub(closed_by_peer(sockets.into_iter()))
 }

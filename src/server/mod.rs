@@ -130,8 +130,8 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
     Ok(())
 }
 
-/// A worker looks for new events after so many turns of its connections, however many are still ready: more than the
-/// runtime's own 61, because a connection may take two turns for one request.
+/// A worker looks for new events, and for tasks that other threads have woken, after so many turns of its connections,
+/// however many are still ready: more than the runtime's own 61, because a connection may take two turns for one request.
 const POLLS_PER_LOOK: u32 = 256;
 
 /// One worker: its connections and the sweep of its shards.
@@ -141,20 +141,21 @@ fn run_worker(
     index: usize,
     starting: oneshot::Sender<Handle>,
     workers: Arc<Workers>,
-    mut arrivals: Arrivals,
+    arrivals: Arrivals,
     stop: Arc<watch::Sender<bool>>,
     mut stopping: watch::Receiver<bool>,
     sweepers: Arc<[Sweeper]>,
 ) {
-    let runtime =
-        match tokio::runtime::Builder::new_current_thread().event_interval(POLLS_PER_LOOK).enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(e) => {
-                tracing::error!("Can't start a worker's runtime: {e}");
-                let _ = stop.send(true);
-                return;
-            }
-        };
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.event_interval(POLLS_PER_LOOK).global_queue_interval(POLLS_PER_LOOK).enable_all();
+    let runtime = match builder.build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            tracing::error!("Can't start a worker's runtime: {e}");
+            let _ = stop.send(true);
+            return;
+        }
+    };
     // Nobody listens to it unless this is the only worker.
     let _ = starting.send(runtime.handle().clone());
     crate::base::alloc::settle_arena();
@@ -163,34 +164,41 @@ fn run_worker(
     // The process ends with its workers. A connection that holds a late script borrows from the engine across its awaits,
     // which only a borrow for ever allows; it also saves the workers a fight for one counter of references.
     let lasting: &'static Engine = Box::leak(Box::new(engine.clone()));
-    let accept = async {
-        while let Some(handed) = arrivals.recv().await {
-            let conn = match handed {
-                Handed::New(socket, client) => {
-                    engine.node.stats.worker(index).connections.add(1);
-                    Box::new(Conn::new(lasting, socket, client))
-                }
-                Handed::Moved(conn) => conn,
-            };
-            let (conn, socket) = conn.with_stream(());
-            match socket {
-                Socket::Tcp(socket) => welcome(conn, tokio::net::TcpStream::from_std(socket), &stop, &workers),
-                Socket::Unix(socket) => welcome(conn, tokio::net::UnixStream::from_std(socket), &stop, &workers),
-            }
-        }
-    };
-    let stopped = async {
-        // An error means that the server is gone.
-        let _ = stopping.wait_for(|s| *s).await;
-    };
     runtime.block_on(async {
         tokio::spawn(async move { sweepers[index].run(lasting).await });
         tokio::spawn(postman::run(lasting, index));
-        tokio::select! {
-            () = accept => {}
-            () = stopped => {}
-        }
+        tokio::spawn(take_in(lasting, index, arrivals, stop, workers));
+        // An error means that the server is gone.
+        let _ = stopping.wait_for(|s| *s).await;
     });
+}
+
+/// Lets the connections that come live on this worker.
+///
+/// The kernel lists a socket as ready as soon as it is registered, because it can be written to, and so before others that
+/// are sent something while the worker runs commands. Therefore this is a task like others and not what the runtime blocks
+/// on: woken by another thread, it runs when those at hand have run, and the list is looked at next.
+async fn take_in(
+    engine: &'static Engine,
+    index: usize,
+    mut arrivals: Arrivals,
+    stop: Arc<watch::Sender<bool>>,
+    workers: Arc<Workers>,
+) {
+    while let Some(handed) = arrivals.recv().await {
+        let conn = match handed {
+            Handed::New(socket, client) => {
+                engine.node.stats.worker(index).connections.add(1);
+                Box::new(Conn::new(engine, socket, client))
+            }
+            Handed::Moved(conn) => conn,
+        };
+        let (conn, socket) = conn.with_stream(());
+        match socket {
+            Socket::Tcp(socket) => welcome(conn, tokio::net::TcpStream::from_std(socket), &stop, &workers),
+            Socket::Unix(socket) => welcome(conn, tokio::net::UnixStream::from_std(socket), &stop, &workers),
+        }
+    }
 }
 
 /// A connection begins to live on this worker, if its runtime takes the socket.

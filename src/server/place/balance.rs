@@ -118,9 +118,9 @@ impl Balance {
             let turns = 100 * now.turns_ns.saturating_sub(seen.turns_ns) / passed_ns;
             busy.push(if cpu < AT_WORK { cpu } else { cpu.max(turns) });
             if worker == 0 {
-                // It has clients, works, and has not come to the end of a turn.
+                // It has begun, has clients, works, and has not come to the end of a turn.
                 let in_one_turn = cpu >= AT_WORK && now.reads == seen.reads && now.turns_ns == seen.turns_ns;
-                self.workers.set_stuck(in_one_turn && self.workers.load(0) > 0);
+                self.workers.set_stuck(in_one_turn && now.turns_ns > 0 && self.workers.load(0) > 0);
             }
             *seen = now;
         }

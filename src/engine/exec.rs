@@ -40,7 +40,7 @@ impl Engine {
             self.refuse(session, Some(known), &error, reply);
             return Flow::Next;
         }
-        self.prepare(&mut txn, session, known);
+        self.prepare(&mut txn, session, known, argv);
         let mut unit = Unit::of(&session.client);
         let host = token.as_deref_mut();
         let (outcome, failed) = self.call_here(&mut txn, host, session, known, argv, reply, Origin::Client, &mut unit);
@@ -81,8 +81,8 @@ impl Engine {
             Keys::None | Keys::Walk => {}
             Keys::One(index, _) | Keys::Depends(index, ..) => {
                 // An optional key may be missing (MEMORY, OBJECT HELP).
-                if let Some(key) = argv.all().get(index as usize) {
-                    txn.enter_key(key, argv.key_hash(index as usize))?;
+                if argv.len() > index as usize {
+                    txn.enter_at(argv.key_hash(index as usize))?;
                 }
             }
             Keys::All | Keys::AllShowing(..) => txn.enter_all(),
@@ -95,13 +95,21 @@ impl Engine {
     fn lock_all_of<'k>(&'k self, txn: &mut Txn<'k>, keys: Keys, argv: Argv<'_>) -> Result<(), Held> {
         // A request whose keys cannot be told is left to its handler, which has the right error for it.
         let found = keys.find(argv.all()).unwrap_or_default();
+        if let [(index, _)] = found[..] {
+            return txn.enter_at(argv.key_hash(index));
+        }
         let shards = Txn::shards_of(&self.node.keyspace, found.iter().map(|(i, _)| argv.key_hash(*i)));
         txn.enter_several(&shards)
     }
 
     /// Tells a transaction what the client and the command want of it.
     #[inline]
-    pub(super) fn prepare(&self, txn: &mut Txn<'_>, session: &Session, known: &Known) {
+    pub(super) fn prepare(&self, txn: &mut Txn<'_>, session: &Session, known: &Known, argv: Argv<'_>) {
+        if let Keys::One(index, _) | Keys::Depends(index, ..) = known.command.spec.keys
+            && let Some(key) = argv.all().get(index as usize)
+        {
+            txn.know(key, argv.key_hash(index as usize));
+        }
         txn.no_touch = session.client.marks.any(Marks::NO_TOUCH) && &*known.name != "touch"
             || known.command.spec.flags.has(Flags::NO_TOUCH);
         // One DEBUG OBJECT of an EXEC or a script sees expired keys; what follows it does not.
@@ -123,7 +131,10 @@ impl Engine {
         origin: Origin,
         unit: &mut Unit,
     ) -> (Outcome, bool) {
-        self.call_here(txn, host, session, known, argv, reply, origin, unit)
+        let done = self.call_here(txn, host, session, known, argv, reply, origin, unit);
+        // The transaction goes on, and the arguments need not.
+        txn.forget();
+        done
     }
 
     /// The same as a part of the caller: most commands are run in one place.

@@ -356,7 +356,7 @@ impl Engine {
                 Step::Ended(true)
             }
             (Run::Handler(_) | Run::Hosted(_) | Run::Remote(_), host) => {
-                self.prepare(txn, session, known);
+                self.prepare(txn, session, known, argv);
                 let (outcome, failed) = self.call(txn, host, session, known, argv, replies, Origin::Exec, unit);
                 self.feed_monitors(session, known, argv.all());
                 match outcome {

@@ -92,6 +92,16 @@ impl<'k> Txn<'k> {
         key_hash(key)
     }
 
+    /// What this key hashes to, which need not be asked again while it lies where it is: until [`Txn::forget`].
+    #[inline(always)]
+    pub fn know(&mut self, key: &[u8], hash: u64) {
+        self.known = (key.as_ptr() as usize, key.len(), hash);
+    }
+    /// The key that was known may go.
+    pub fn forget(&mut self) {
+        self.known = (0, 0, 0);
+    }
+
     /// The keyspace.
     pub fn keyspace(&self) -> &'k Keyspace {
         self.keyspace

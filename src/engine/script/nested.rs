@@ -190,10 +190,10 @@ impl<'k> Nested<'_, 'k> {
         session.moment = session.moment.at(engine.node.clock.monotonic_ns());
         run.wrote |= known.command.spec.flags.has(Flags::WRITE);
         self.txn.select(session.db);
-        engine.prepare(self.txn, session, known);
         let mut unlogged = Unit::default();
         let unit = if run.logged { &mut *self.unit } else { &mut unlogged };
         let argv = Argv::new(args);
+        engine.prepare(self.txn, session, known, argv);
         let (outcome, failed) = engine.call(self.txn, None, session, known, argv, &mut run.reply, Origin::Script, unit);
         engine.feed_monitors(session, known, args);
         match outcome {

@@ -36,7 +36,7 @@ impl<'k> Txn<'k> {
     /// Holds the shard of one key hash; waits for it, unless a frozen script holds it.
     pub fn of_key(keyspace: &'k Keyspace, db: usize, now_ms: u64, hash: u64) -> Result<Txn<'k>, Held> {
         let mut txn = Txn::empty(keyspace, db, now_ms);
-        txn.enter(keyspace.shard_of(hash) as u32)?;
+        txn.enter_at(hash)?;
         Ok(txn)
     }
 
@@ -63,10 +63,9 @@ impl<'k> Txn<'k> {
         Ok(())
     }
 
-    /// The same for a key that lies where it is as long as the transaction lives: it is not hashed again.
+    /// The same for the shard of a key hash.
     #[inline(always)]
-    pub fn enter_key(&mut self, key: &[u8], hash: u64) -> Result<(), Held> {
-        self.known = (key.as_ptr() as usize, key.len(), hash);
+    pub fn enter_at(&mut self, hash: u64) -> Result<(), Held> {
         self.enter(self.keyspace.shard_of(hash) as u32)
     }
 

@@ -2,8 +2,10 @@
 //! is no `/proc`, numbers are 0 and names are empty.
 #![allow(unsafe_code)] // getrusage, sysconf and poll have no safe form in std; that of clock_gettime takes twice as long
 
+use super::num::parse_i64;
 use smallvec::SmallVec;
-use std::fs::read_to_string;
+use std::fs::{File, read_to_string};
+use std::os::unix::fs::FileExt;
 
 /// The kernel's monotonic clock in nanoseconds, for what reads it with every command.
 #[inline]
@@ -101,6 +103,26 @@ impl ThreadClock {
     }
 }
 
+/// How long one thread has been ready to run and had no core.
+#[derive(Debug)]
+pub struct ThreadWaits(File);
+
+impl ThreadWaits {
+    /// That of the thread that asks; `None` where the system does not tell.
+    pub fn of_this_thread() -> Option<ThreadWaits> {
+        File::open("/proc/thread-self/schedstat").ok().map(ThreadWaits)
+    }
+
+    /// Nanoseconds since the thread began; 0 when it has ended.
+    pub fn nanos(&self) -> u64 {
+        let mut text = [0; 64];
+        let len = self.0.read_at(&mut text, 0).unwrap_or(0);
+        let mut numbers = text[..len].split(|byte| *byte == b' ');
+        // Time on a core, time without one, turns.
+        numbers.nth(1).and_then(parse_i64).unwrap_or(0) as u64
+    }
+}
+
 fn rusage(who: libc::c_int) -> CpuTime {
     // SAFETY: all fields are numbers, for which zero is a value; `getrusage` writes only to it.
     let usage = unsafe {
@@ -150,6 +172,7 @@ mod tests {
         }
         assert!(cpu_time().user_us > before.user_us);
         assert!(ThreadClock::of_this_thread().expect("a clock").nanos() > 0);
+        assert!(ThreadWaits::of_this_thread().is_none_or(|waits| waits.nanos() < 60_000_000_000));
         assert!(cpu_time_of_main_thread().user_us <= cpu_time().user_us + 20_000);
     }
 }

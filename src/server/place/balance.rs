@@ -2,8 +2,9 @@
 //!
 //! A second worker is no gain by itself: each of the two serves fewer requests each time it wakes, and an operation costs
 //! up to half as much again. So connections are not moved before a worker is as busy as it can be, and each such step is a
-//! trial: unless the server gets more done than before it is taken back. Where clients are what limits the rate, or take
-//! the core themselves that another worker would need, everything is done by one worker.
+//! trial: it is taken back unless the server gets more done than before, or does the same with time to spare on every
+//! worker and a core for each. Where clients take the core themselves that another worker would need, everything is done by
+//! one worker.
 //!
 //! A worker is as busy as it has turns to take; but on a machine that is busy with other things the least turn takes long,
 //! so one that uses little CPU time is not.
@@ -23,10 +24,14 @@ const AT_WORK: u64 = 15;
 const TICKS: usize = 2;
 /// A step that is to last makes the server do so much of what it did before, in percent.
 const WORTH_WHILE: u64 = 110;
+/// So does one that leaves no worker busy, if so much is still done, in percent, and no worker has waited longer for a
+/// core, in percent of the time.
+const KEPT_UP: u64 = 95;
+const WAITS_MAX: u64 = 10;
 /// After a step that did not last none is taken for so many ticks.
 const PATIENCE: u32 = 50;
-/// Connections move home when all workers together have spent less than this, which one can do, for so many ticks.
-const QUIET: u64 = 100;
+/// Connections move home when all workers together have spent less than this, which one does with ease, for so many ticks.
+const QUIET: u64 = 70;
 const QUIET_TICKS: u32 = 10;
 /// Connections that move home at one tick.
 const HOMEWARD_MAX: usize = 256;
@@ -43,6 +48,8 @@ pub(in crate::server) struct Balance {
     /// Ticks in which a worker has been busy, without a break, and in which there was little to do.
     busy_ticks: usize,
     quiet_ticks: u32,
+    /// Ticks in which no worker has been busy or has waited for a core, without a break.
+    easy_ticks: usize,
     /// The step on trial.
     step: Option<Step>,
     /// Ticks until the next step may be taken.
@@ -53,6 +60,7 @@ pub(in crate::server) struct Balance {
 struct Seen {
     cpu_ns: u64,
     turns_ns: u64,
+    waits_ns: u64,
     reads: u64,
 }
 
@@ -77,6 +85,7 @@ impl Balance {
             rates: [0; TICKS],
             busy_ticks: 0,
             quiet_ticks: 0,
+            easy_ticks: 0,
             step: None,
             patience: 0,
         }
@@ -91,11 +100,13 @@ impl Balance {
         let passed_ns = now_ns.saturating_sub(self.last_ns).max(1);
         let since_ms = self.last_ns / 1_000_000;
         self.last_ns = now_ns;
-        let busy = self.look(engine, passed_ns);
+        let (busy, waits) = self.look(engine, passed_ns);
         self.note_rate(engine, passed_ns);
         self.patience = self.patience.saturating_sub(1);
         self.busy_ticks = if busy.iter().any(|busy| *busy >= BUSY) { self.busy_ticks + 1 } else { 0 };
         self.quiet_ticks = if busy.iter().sum::<u64>() < QUIET { self.quiet_ticks + 1 } else { 0 };
+        let is_easy = waits <= WAITS_MAX && busy.iter().all(|busy| *busy < BUSY);
+        self.easy_ticks = if is_easy { self.easy_ticks + 1 } else { 0 };
         if let Some(step) = self.step.take() {
             self.weigh(step);
         } else if self.quiet_ticks >= QUIET_TICKS {
@@ -106,14 +117,15 @@ impl Balance {
         }
     }
 
-    /// How busy each worker has been, in percent.
-    fn look(&mut self, engine: &Engine, passed_ns: u64) -> Vec<u64> {
-        let mut busy = Vec::with_capacity(self.seen.len());
+    /// How busy each worker has been, and how long the one that had to has waited for a core, in percent.
+    fn look(&mut self, engine: &Engine, passed_ns: u64) -> (Vec<u64>, u64) {
+        let (mut busy, mut waits) = (Vec::with_capacity(self.seen.len()), 0);
         for (worker, seen) in self.seen.iter_mut().enumerate() {
             let mut now = Seen { reads: engine.node.stats.worker(worker).reads.get(), ..*seen };
             if let Some(work_ns) = self.workers.work_ns(worker) {
-                [now.cpu_ns, now.turns_ns] = work_ns;
+                [now.cpu_ns, now.turns_ns, now.waits_ns] = work_ns;
             }
+            waits = waits.max(100 * now.waits_ns.saturating_sub(seen.waits_ns) / passed_ns);
             let cpu = 100 * now.cpu_ns.saturating_sub(seen.cpu_ns) / passed_ns;
             let turns = 100 * now.turns_ns.saturating_sub(seen.turns_ns) / passed_ns;
             busy.push(if cpu < AT_WORK { cpu } else { cpu.max(turns) });
@@ -124,7 +136,7 @@ impl Balance {
             }
             *seen = now;
         }
-        busy
+        (busy, waits)
     }
 
     fn note_rate(&mut self, engine: &Engine, passed_ns: u64) {
@@ -161,7 +173,7 @@ impl Balance {
         step.ticks += 1;
         if step.ticks <= TICKS {
             self.step = Some(step);
-        } else if self.rates.iter().sum::<u64>() >= step.before * WORTH_WHILE / 100 {
+        } else if self.is_worth_while(&step) {
             self.workers.set_spread(true);
             self.busy_ticks = 0;
         } else {
@@ -169,6 +181,11 @@ impl Balance {
             back.for_each(|(client, from)| client.send_to(*from));
             self.patience = PATIENCE;
         }
+    }
+
+    fn is_worth_while(&self, step: &Step) -> bool {
+        let rate = 100 * self.rates.iter().sum::<u64>();
+        rate >= step.before * WORTH_WHILE || (self.easy_ticks >= TICKS && rate >= step.before * KEPT_UP)
     }
 
     fn go_home(&mut self, engine: &Engine) {
@@ -195,8 +212,8 @@ mod tests {
     use crate::client::registry::Registry;
 
     /// Where a client goes that was moved from the first worker to the second, if the server does so much per tick before
-    /// the step and in each tick after it.
-    fn where_to(before: u64, after: [u64; TICKS + 1]) -> usize {
+    /// the step and in each tick after it, with ease or without.
+    fn where_to(before: u64, after: [u64; TICKS + 1], with_ease: bool) -> usize {
         let (workers, _arrivals) = Workers::new(2);
         let mut balance = Balance::new(workers);
         let client = Registry::default().add(0, Peer::default(), 0);
@@ -206,6 +223,7 @@ mod tests {
         for rate in after {
             balance.rates.rotate_left(1);
             balance.rates[TICKS - 1] = rate;
+            balance.easy_ticks += with_ease as usize;
             let step = balance.step.take().expect("the trial is not over");
             balance.weigh(step);
         }
@@ -216,9 +234,15 @@ mod tests {
 
     #[test]
     fn a_step_lasts_when_more_is_done() {
-        assert_eq!(where_to(100, [100, 150, 160]), 1);
-        assert_eq!(where_to(100, [20, 110, 110]), 1, "the tick in which they move does not count");
-        assert_eq!(where_to(100, [200, 110, 109]), 0);
-        assert_eq!(where_to(100, [100, 70, 70]), 0);
+        assert_eq!(where_to(100, [100, 150, 160], false), 1);
+        assert_eq!(where_to(100, [20, 110, 110], false), 1, "the tick in which they move does not count");
+        assert_eq!(where_to(100, [200, 110, 109], false), 0);
+        assert_eq!(where_to(100, [100, 70, 70], false), 0);
+    }
+
+    #[test]
+    fn a_step_lasts_when_as_much_is_done_with_ease() {
+        assert_eq!(where_to(100, [20, 103, 98], true), 1);
+        assert_eq!(where_to(100, [100, 90, 90], true), 0);
     }
 }

@@ -1,6 +1,6 @@
 //! The ways to workers: how a connection gets to the one that it is to live on.
 
-use crate::base::system::ThreadClock;
+use crate::base::system::{ThreadClock, ThreadWaits};
 use crate::client::{Client, Peer};
 use crate::engine::Engine;
 use crate::server::conn::Conn;
@@ -56,6 +56,7 @@ struct Way {
 /// What tells how busy a worker is.
 struct Pulse {
     clock: ThreadClock,
+    waits: Option<ThreadWaits>,
     runtime: RuntimeMetrics,
 }
 
@@ -88,7 +89,8 @@ impl Workers {
     pub(in crate::server) fn begin(&self, worker: usize, runtime: &Handle) {
         if let Some(clock) = ThreadClock::of_this_thread() {
             // A worker begins once.
-            let _ = self.ways[worker].pulse.set(Pulse { clock, runtime: runtime.metrics() });
+            let waits = ThreadWaits::of_this_thread();
+            let _ = self.ways[worker].pulse.set(Pulse { clock, waits, runtime: runtime.metrics() });
         }
     }
 
@@ -126,10 +128,12 @@ impl Workers {
         self.ways[worker].load.load(Relaxed)
     }
 
-    /// CPU time of this worker, and how long its turns took, in nanoseconds; nothing before it has begun.
-    pub(in crate::server) fn work_ns(&self, worker: usize) -> Option<[u64; 2]> {
+    /// CPU time of this worker, how long its turns took, and how long it had no core when it wanted one, in nanoseconds;
+    /// nothing before it has begun.
+    pub(in crate::server) fn work_ns(&self, worker: usize) -> Option<[u64; 3]> {
         let pulse = self.ways[worker].pulse.get()?;
-        Some([pulse.clock.nanos(), pulse.runtime.worker_total_busy_duration(0).as_nanos() as u64])
+        let turns = pulse.runtime.worker_total_busy_duration(0).as_nanos() as u64;
+        Some([pulse.clock.nanos(), turns, pulse.waits.as_ref().map_or(0, ThreadWaits::nanos)])
     }
 
     /// New connections go to all workers from now on, or to the first.

@@ -10,7 +10,7 @@ macro_rules! process {
         /// Where the process id is written. Without a value nothing is written, except /var/run/redis.pid by a
         /// daemon.
         pidfile: Text = unset("pidfile").immutable();
-        /// Worker threads, each with its own event loop; a connection stays on one of them and its commands run
+        /// Worker threads, each with its own event loop; a connection lives on one at a time and its commands run
         /// there. 0 is one per core. Redis' name `io-threads` means the same directive.
         worker_threads: Num = int("worker-threads", 0, 128, "0").alias("io-threads").ours().immutable();
         /// Kept for files written for Redis: a worker always reads for its own connections.

@@ -87,6 +87,26 @@ pub enum Added {
     NotANumber,
 }
 
+impl AddIf {
+    /// What becomes of a member with this score, if any, when `score` comes.
+    fn judge(&self, old: Option<f64>, score: f64) -> Added {
+        let Some(old) = old else {
+            return if self.present { Added::Skipped } else { Added::New(score) };
+        };
+        if self.absent {
+            return Added::Skipped;
+        }
+        let new = if self.incr { old + score } else { score };
+        if new.is_nan() {
+            return Added::NotANumber;
+        }
+        if (self.less && new >= old) || (self.greater && new <= old) {
+            return Added::Skipped;
+        }
+        if new == old { Added::Same(new) } else { Added::Updated(new) }
+    }
+}
+
 impl Default for ZSet {
     fn default() -> Self {
         Self::new()
@@ -216,28 +236,22 @@ impl ZSet {
         if score.is_nan() {
             return Added::NotANumber;
         }
-        let Some(old) = self.score(member) else {
-            if conditions.present {
-                return Added::Skipped;
-            }
-            self.insert(member, score, limits);
-            return Added::New(score);
+        let (pos, old) = match self {
+            ZSet::Packed(listpack) => packed::find(listpack, member).map(|(pos, score)| (Some(pos), score)).unzip(),
+            ZSet::Big(big) => (None, big.score(member)),
         };
-        if conditions.absent {
-            return Added::Skipped;
+        let added = conditions.judge(old, score);
+        match (added, self) {
+            (Added::New(_), zset) => zset.insert(member, score, limits),
+            (Added::Updated(score), ZSet::Packed(listpack)) => {
+                if let Some(pos) = pos.flatten() {
+                    packed::update(listpack, pos, member, score);
+                }
+            }
+            (Added::Updated(score), ZSet::Big(big)) => Arc::make_mut(big).set(member, score),
+            (Added::Same(_) | Added::Skipped | Added::NotANumber, _) => {}
         }
-        let new = if conditions.incr { old + score } else { score };
-        if new.is_nan() {
-            return Added::NotANumber;
-        }
-        if (conditions.less && new >= old) || (conditions.greater && new <= old) {
-            return Added::Skipped;
-        }
-        if new == old {
-            return Added::Same(new);
-        }
-        self.update(member, new);
-        Added::Updated(new)
+        added
     }
 
     /// Adds a member or changes its score.
@@ -255,17 +269,6 @@ impl ZSet {
         self.convert_to_big();
         if let ZSet::Big(big) = self {
             Arc::make_mut(big).insert(member, score);
-        }
-    }
-
-    fn update(&mut self, member: &[u8], score: f64) {
-        match self {
-            ZSet::Packed(listpack) => {
-                if let Some((pos, _)) = packed::find(listpack, member) {
-                    packed::update(listpack, pos, member, score);
-                }
-            }
-            ZSet::Big(big) => Arc::make_mut(big).set(member, score),
         }
     }
 
@@ -370,6 +373,24 @@ impl ZSet {
         match self {
             ZSet::Packed(listpack) => Box::new(packed::iter_back(listpack, ranks)),
             ZSet::Big(big) => Box::new(big.iter_back(ranks)),
+        }
+    }
+
+    /// Hands the members at these ranks to `each`, upwards.
+    pub fn each(&self, ranks: Range<usize>, mut each: impl FnMut(Scored<'_>)) {
+        match self {
+            ZSet::Packed(listpack) => {
+                packed::each(listpack, ranks, |member, score| each(packed::scored(member, score)))
+            }
+            ZSet::Big(big) => big.iter(ranks).for_each(each),
+        }
+    }
+
+    /// The same without their scores, which then need not be read.
+    pub fn each_member(&self, ranks: Range<usize>, mut each: impl FnMut(LpValue<'_>)) {
+        match self {
+            ZSet::Packed(listpack) => packed::each(listpack, ranks, |member, _| each(member)),
+            ZSet::Big(big) => big.iter(ranks).for_each(|pair| each(pair.member)),
         }
     }
 

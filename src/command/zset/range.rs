@@ -6,12 +6,14 @@ use super::{BASE, is_paired, limits, reply_scored};
 use crate::base::num::{parse_f64, parse_i64};
 use crate::command::Command;
 use crate::command::args::Argv;
-use crate::command::ctx::{Ctx, Outcome, Result, reply_value};
+use crate::command::bulks::Bulks;
+use crate::command::ctx::{Ctx, Outcome, Result};
 use crate::command::error::{Error, until_nul};
 use crate::keyspace::txn::Create;
 use crate::keyspace::{Class, Deadline};
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, KeySpec, Keys, Propagate};
 use crate::types::Value;
+use crate::types::packed::listpack::LpValue;
 use crate::types::zset::{LexBound, LexRange, ScoreRange, Scored, ZSet};
 use std::ops::{Bound, Range};
 
@@ -406,8 +408,16 @@ impl<'a> Query<'a> {
         }
     }
 
-    fn walk<'z>(&self, zset: &'z ZSet, ranks: Range<usize>) -> Box<dyn Iterator<Item = Scored<'z>> + 'z> {
-        if self.reverse { zset.iter_back(ranks) } else { zset.iter(ranks) }
+    fn walk(&self, zset: &ZSet, ranks: Range<usize>, each: impl FnMut(Scored<'_>)) {
+        if self.reverse { zset.iter_back(ranks).for_each(each) } else { zset.each(ranks, each) }
+    }
+
+    fn walk_members(&self, zset: &ZSet, ranks: Range<usize>, mut each: impl FnMut(LpValue<'_>)) {
+        if self.reverse {
+            zset.iter_back(ranks).for_each(|pair| each(pair.member));
+        } else {
+            zset.each_member(ranks, each);
+        }
     }
 }
 
@@ -445,8 +455,11 @@ fn reply_range(ctx: &mut Ctx<'_, '_>, said: Said) -> Result {
     let reply = &mut *ctx.reply;
     let paired = is_paired(reply);
     reply.array(if query.with_scores && !paired { 2 * ranks.len() } else { ranks.len() });
-    for pair in query.walk(&zset, ranks) {
-        if query.with_scores { reply_scored(reply, pair, paired) } else { reply_value(reply, pair.member) }
+    if query.with_scores {
+        query.walk(&zset, ranks, |pair| reply_scored(reply, pair, paired));
+    } else {
+        let mut bulks = Bulks::new(reply);
+        query.walk_members(&zset, ranks, |member| bulks.value(member));
     }
     Ok(Outcome::Done)
 }
@@ -457,9 +470,9 @@ fn zrangestore(ctx: &mut Ctx<'_, '_>) -> Result {
     let mut result = ZSet::new();
     if let Some(zset) = ctx.txn.read::<ZSet>(query.key)? {
         let mut text = itoa::Buffer::new();
-        for pair in query.walk(&zset, query.ranks(&zset)) {
+        query.walk(&zset, query.ranks(&zset), |pair| {
             result.set(pair.member.to_bytes(&mut text), pair.score, &limits);
-        }
+        });
     }
     store(ctx, ctx.args.all()[1], result, "zrangestore")
 }

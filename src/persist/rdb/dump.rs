@@ -6,7 +6,7 @@
 use super::code::{RdbError, Reader, Sink, VERSION_MAX, ValueType, Writer};
 use super::read::{self, Limits, Loaded};
 use super::write;
-use crate::base::hash::crc64;
+use crate::base::crc64::crc64;
 use crate::types::ValueRef;
 use std::fmt;
 

@@ -3,7 +3,7 @@
 //! Whatever a range is said by (ranks, scores, names), it becomes a range of ranks; that is counted, walked or removed.
 
 use super::{BASE, is_paired, limits, reply_scored};
-use crate::base::num::{parse_f64, parse_i64};
+use crate::base::num::{F64Text, parse_f64, parse_i64};
 use crate::command::Command;
 use crate::command::args::Argv;
 use crate::command::bulks::Bulks;
@@ -13,8 +13,7 @@ use crate::keyspace::txn::Create;
 use crate::keyspace::{Class, Deadline};
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, KeySpec, Keys, Propagate};
 use crate::types::Value;
-use crate::types::packed::listpack::LpValue;
-use crate::types::zset::{LexBound, LexRange, ScoreRange, Scored, ZSet};
+use crate::types::zset::{LexBound, LexRange, Order, ScoreRange, ZSet};
 use std::ops::{Bound, Range};
 
 pub(super) const ZRANGE: Command = Command::new(
@@ -408,16 +407,8 @@ impl<'a> Query<'a> {
         }
     }
 
-    fn walk(&self, zset: &ZSet, ranks: Range<usize>, each: impl FnMut(Scored<'_>)) {
-        if self.reverse { zset.iter_back(ranks).for_each(each) } else { zset.each(ranks, each) }
-    }
-
-    fn walk_members(&self, zset: &ZSet, ranks: Range<usize>, mut each: impl FnMut(LpValue<'_>)) {
-        if self.reverse {
-            zset.iter_back(ranks).for_each(|pair| each(pair.member));
-        } else {
-            zset.each_member(ranks, each);
-        }
+    fn order(&self) -> Order {
+        if self.reverse { Order::Down } else { Order::Up }
     }
 }
 
@@ -455,11 +446,18 @@ fn reply_range(ctx: &mut Ctx<'_, '_>, said: Said) -> Result {
     let reply = &mut *ctx.reply;
     let paired = is_paired(reply);
     reply.array(if query.with_scores && !paired { 2 * ranks.len() } else { ranks.len() });
+    if query.with_scores && paired {
+        zset.each(ranks, query.order(), |pair| reply_scored(reply, pair, paired));
+        return Ok(Outcome::Done);
+    }
+    let mut bulks = Bulks::new(reply);
     if query.with_scores {
-        query.walk(&zset, ranks, |pair| reply_scored(reply, pair, paired));
+        zset.each(ranks, query.order(), |pair| {
+            bulks.value(pair.member);
+            bulks.bulk(F64Text::new(pair.score).as_bytes());
+        });
     } else {
-        let mut bulks = Bulks::new(reply);
-        query.walk_members(&zset, ranks, |member| bulks.value(member));
+        zset.each_member(ranks, query.order(), |member| bulks.value(member));
     }
     Ok(Outcome::Done)
 }
@@ -470,7 +468,7 @@ fn zrangestore(ctx: &mut Ctx<'_, '_>) -> Result {
     let mut result = ZSet::new();
     if let Some(zset) = ctx.txn.read::<ZSet>(query.key)? {
         let mut text = itoa::Buffer::new();
-        query.walk(&zset, query.ranks(&zset), |pair| {
+        zset.each(query.ranks(&zset), query.order(), |pair| {
             result.set(pair.member.to_bytes(&mut text), pair.score, &limits);
         });
     }

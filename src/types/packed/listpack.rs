@@ -223,6 +223,11 @@ impl Listpack {
         Iter { bytes, front: pos.offset(), back: bytes.len() - 1 }
     }
 
+    /// All values before `pos`.
+    pub fn iter_until(&self, pos: Pos) -> Iter<'_> {
+        Iter { bytes: self.as_bytes(), front: HEADER_BYTES, back: pos.offset() }
+    }
+
     /// All values two by two: fields and values, members and scores. A last odd one is left out.
     pub fn pairs(&self) -> impl Iterator<Item = (LpValue<'_>, LpValue<'_>)> {
         let mut values = self.iter();

@@ -42,6 +42,15 @@ pub struct Scored<'a> {
     pub score: f64,
 }
 
+/// Which way members are walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// From the smallest.
+    Up,
+    /// From the greatest.
+    Down,
+}
+
 /// How far the small form goes: directives of the same names.
 #[derive(Clone, Copy, Debug)]
 pub struct ZSetLimits {
@@ -376,21 +385,22 @@ impl ZSet {
         }
     }
 
-    /// Hands the members at these ranks to `each`, upwards.
-    pub fn each(&self, ranks: Range<usize>, mut each: impl FnMut(Scored<'_>)) {
-        match self {
-            ZSet::Packed(listpack) => {
-                packed::each(listpack, ranks, |member, score| each(packed::scored(member, score)))
+    /// Hands the members at these ranks, which end within the set, to `each`.
+    pub fn each(&self, ranks: Range<usize>, order: Order, mut each: impl FnMut(Scored<'_>)) {
+        match (self, order) {
+            (ZSet::Packed(listpack), order) => {
+                packed::each(listpack, ranks, order, |member, score| each(packed::scored(member, score)))
             }
-            ZSet::Big(big) => big.iter(ranks).for_each(each),
+            (ZSet::Big(big), Order::Up) => big.iter(ranks).for_each(each),
+            (ZSet::Big(big), Order::Down) => big.iter_back(ranks).for_each(each),
         }
     }
 
     /// The same without their scores, which then need not be read.
-    pub fn each_member(&self, ranks: Range<usize>, mut each: impl FnMut(LpValue<'_>)) {
+    pub fn each_member(&self, ranks: Range<usize>, order: Order, mut each: impl FnMut(LpValue<'_>)) {
         match self {
-            ZSet::Packed(listpack) => packed::each(listpack, ranks, |member, _| each(member)),
-            ZSet::Big(big) => big.iter(ranks).for_each(|pair| each(pair.member)),
+            ZSet::Packed(listpack) => packed::each(listpack, ranks, order, |member, _| each(member)),
+            ZSet::Big(_) => self.each(ranks, order, |pair| each(pair.member)),
         }
     }
 
@@ -570,6 +580,14 @@ mod tests {
         let end = start + dice.below((pairs.len() - start) as u64 + 1) as usize;
         assert!(zset.iter(start..end).map(owned).eq(pairs[start..end].iter().cloned()));
         assert!(zset.iter_back(start..end).map(owned).eq(pairs[start..end].iter().rev().cloned()));
+        let mut walked = [Vec::new(), Vec::new()];
+        zset.each(start..end, Order::Up, |pair| walked[0].push(owned(pair)));
+        zset.each(start..end, Order::Down, |pair| walked[1].insert(0, owned(pair)));
+        assert_eq!(walked, [&pairs[start..end]; 2]);
+        let mut members = [Vec::new(), Vec::new()];
+        zset.each_member(start..end, Order::Up, |member| members[0].push(member.to_vec()));
+        zset.each_member(start..end, Order::Down, |member| members[1].insert(0, member.to_vec()));
+        assert!(members.iter().all(|members| members.iter().eq(walked[0].iter().map(|pair| &pair.0))));
         assert_eq!(zset.at(start).map(owned), pairs.get(start).cloned());
         for (rank, (member, score)) in pairs.iter().enumerate() {
             assert_eq!(zset.rank(member), Some((rank, *score)));

@@ -1,6 +1,6 @@
 //! The small sorted set: a listpack of member, score, member, score, .. in order, Redis' own layout.
 
-use super::Scored;
+use super::{Order, Scored};
 use crate::base::num::{F64Text, parse_f64, whole};
 use crate::types::packed::listpack::{Item, Listpack, LpValue, Pos};
 use std::cmp::Ordering;
@@ -84,14 +84,30 @@ pub(super) fn iter(listpack: &Listpack, ranks: Range<usize>) -> impl Iterator<It
     std::iter::from_fn(move || Some(scored(values.next()?, values.next()?))).take(ranks.len())
 }
 
-/// Hands members and scores at these ranks to `each`, upwards.
+/// Hands members and scores at these ranks to `each`.
 #[inline]
-pub(super) fn each<'a>(listpack: &'a Listpack, ranks: Range<usize>, mut each: impl FnMut(LpValue<'a>, LpValue<'a>)) {
-    let start = i64::try_from(ranks.start).ok().and_then(|rank| listpack.seek(2 * rank));
-    let Some(mut values) = start.map(|pos| listpack.iter_from(pos)) else { return };
-    for _ in ranks {
-        let (Some(member), Some(score)) = (values.next(), values.next()) else { return };
-        each(member, score);
+pub(super) fn each<'a>(
+    listpack: &'a Listpack,
+    ranks: Range<usize>,
+    order: Order,
+    mut each: impl FnMut(LpValue<'a>, LpValue<'a>),
+) {
+    let seek = |rank: usize| i64::try_from(rank).ok().and_then(|rank| listpack.seek(2 * rank));
+    match order {
+        Order::Up => {
+            let Some(mut values) = seek(ranks.start).map(|pos| listpack.iter_from(pos)) else { return };
+            for _ in ranks {
+                let (Some(member), Some(score)) = (values.next(), values.next()) else { return };
+                each(member, score);
+            }
+        }
+        Order::Down => {
+            let mut values = seek(ranks.end).map_or(listpack.iter(), |pos| listpack.iter_until(pos));
+            for _ in ranks {
+                let (Some(score), Some(member)) = (values.next_back(), values.next_back()) else { return };
+                each(member, score);
+            }
+        }
     }
 }
 

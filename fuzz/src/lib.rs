@@ -3,7 +3,7 @@
 //! The inputs to begin with are made here, by the server's own commands, so that there is no corpus to keep: a target's
 //! mutator now and then throws its input away and takes one of them ([`mutate_from`]).
 
-use larder::base::hash::crc64;
+use larder::base::crc64::crc64;
 use larder::base::time::Clock;
 use larder::client::{Peer, Session};
 use larder::command::CommandTable;

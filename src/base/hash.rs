@@ -1,8 +1,6 @@
-//! CRC16 key slots, CRC64 of RDB and DUMP, and the keyed hash of the tables.
+//! CRC16 key slots, and the keyed hash of the tables.
 //!
-//! CRC16 is the XMODEM variant (polynomial 0x1021, start 0), as the cluster specification names it. CRC64 is the
-//! "Jones" polynomial, reflected, start and final exclusive-or 0. CRC64 runs over whole RDB files, so it takes eight
-//! bytes a step with eight tables ("slicing by 8", Kounavis and Berry 2008).
+//! CRC16 is the XMODEM variant (polynomial 0x1021, start 0), as the cluster specification names it.
 //!
 //! # The keyed hash
 //! [`key_hash`] is aHash under four secret random words, new in each process. The argument against hash flooding is the
@@ -48,35 +46,9 @@ pub fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, byte| crc << 8 ^ CRC16[usize::from((crc >> 8) as u8 ^ byte)])
 }
 
-/// CRC64 of a whole text.
-pub fn crc64(bytes: &[u8]) -> u64 {
-    crc64_update(0, bytes)
-}
-
-/// CRC64 continued: `crc` is that of everything before, 0 at the start.
-pub fn crc64_update(crc: u64, bytes: &[u8]) -> u64 {
-    let mut crc = crc;
-    let (words, tail) = bytes.as_chunks::<8>();
-    for word in words {
-        let mixed = (crc ^ u64::from_le_bytes(*word)).to_le_bytes();
-        crc = CRC64[7][usize::from(mixed[0])]
-            ^ CRC64[6][usize::from(mixed[1])]
-            ^ CRC64[5][usize::from(mixed[2])]
-            ^ CRC64[4][usize::from(mixed[3])]
-            ^ CRC64[3][usize::from(mixed[4])]
-            ^ CRC64[2][usize::from(mixed[5])]
-            ^ CRC64[1][usize::from(mixed[6])]
-            ^ CRC64[0][usize::from(mixed[7])];
-    }
-    tail.iter().fold(crc, |crc, byte| crc >> 8 ^ CRC64[0][usize::from(crc as u8 ^ byte)])
-}
-
 static CRC16: [u16; 256] = crc16_table();
-static CRC64: [[u64; 256]; 8] = crc64_tables();
 
 const CRC16_POLYNOMIAL: u16 = 0x1021;
-/// 0xad93d23594c935a9 with its bits in reverse order.
-const CRC64_POLYNOMIAL: u64 = 0x95ac_9329_ac4b_c9b5;
 
 const fn crc16_table() -> [u16; 256] {
     let mut table = [0; 256];
@@ -94,33 +66,6 @@ const fn crc16_table() -> [u16; 256] {
     table
 }
 
-/// Table `n` advances a byte by `n` further zero bytes.
-const fn crc64_tables() -> [[u64; 256]; 8] {
-    let mut tables = [[0; 256]; 8];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut crc = byte as u64;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 != 0 { crc >> 1 ^ CRC64_POLYNOMIAL } else { crc >> 1 };
-            bit += 1;
-        }
-        tables[0][byte] = crc;
-        byte += 1;
-    }
-    let mut slice = 1;
-    while slice < 8 {
-        let mut byte = 0;
-        while byte < 256 {
-            let before: u64 = tables[slice - 1][byte];
-            tables[slice][byte] = before >> 8 ^ tables[0][(before & 0xff) as usize];
-            byte += 1;
-        }
-        slice += 1;
-    }
-    tables
-}
-
 /// Scatters the bits of a number: the finaliser of SplitMix64.
 #[inline]
 pub fn mix(n: u64) -> u64 {
@@ -134,19 +79,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn check_values_of_the_standards() {
+    fn check_value_of_the_standard() {
         assert_eq!(crc16(b"123456789"), 0x31c3);
-        assert_eq!(crc64(b"123456789"), 0xe9c6_d914_c4b8_d9ca);
-        assert_eq!(CRC64_POLYNOMIAL, 0xad93_d235_94c9_35a9u64.reverse_bits());
-    }
-
-    #[test]
-    fn crc64_may_be_fed_in_pieces() {
-        let text: Vec<u8> = (0..1000u32).map(|at| (at * 7) as u8).collect();
-        let whole = crc64(&text);
-        for cut in [0, 1, 7, 8, 9, 500, 999, 1000] {
-            assert_eq!(crc64_update(crc64(&text[..cut]), &text[cut..]), whole, "cut at {cut}");
-        }
     }
 
     #[test]

@@ -19,7 +19,11 @@ const MATCH_MAX: usize = 264;
 const LOOK: usize = 4;
 /// Places in the input are kept as `u32`.
 const INPUT_MAX: usize = 1 << 31;
+/// Longer room is given back.
+const ROOM_KEPT: usize = 64 * 1024;
 const TABLE_BITS: u32 = 15;
+/// So many places are looked at one by one.
+const PATIENCE: usize = 64;
 
 /// Where three bytes were last seen, by their hash.
 ///
@@ -28,10 +32,12 @@ const TABLE_BITS: u32 = 15;
 struct Seen {
     base: u32,
     table: Box<[u32; 1 << TABLE_BITS]>,
+    /// Room for results, kept for the next short one.
+    room: Vec<u8>,
 }
 
 thread_local! {
-    static SEEN: RefCell<Seen> = RefCell::new(Seen { base: 1, table: Box::new([0; 1 << TABLE_BITS]) });
+    static SEEN: RefCell<Seen> = RefCell::new(Seen { base: 1, table: Box::new([0; 1 << TABLE_BITS]), room: Vec::new() });
 }
 
 impl Seen {
@@ -52,6 +58,30 @@ impl Seen {
         let seen = std::mem::replace(slot, self.base + at as u32);
         seen.checked_sub(self.base).map(|at| at as usize)
     }
+    /// The next place from `at` on where three bytes begin that were seen near before, and where that was. After a long
+    /// search in vain the input is likely noise: then steps grow.
+    #[inline(never)]
+    fn next_match(&mut self, input: &[u8], at: usize) -> Option<(usize, usize)> {
+        (at..at + PATIENCE).find_map(|at| self.match_at(input, at)).or_else(|| {
+            let mut at = at + PATIENCE;
+            let mut tries = PATIENCE;
+            while at < input.len() {
+                let found = self.match_at(input, at);
+                if found.is_some() {
+                    return found;
+                }
+                at += tries / PATIENCE;
+                tries += 1;
+            }
+            None
+        })
+    }
+    #[inline(always)]
+    fn match_at(&mut self, input: &[u8], at: usize) -> Option<(usize, usize)> {
+        let bytes = look(input, at)?;
+        let earlier = self.replace(bytes, at)?;
+        begins_match(input, earlier, at, bytes).then_some((at, earlier))
+    }
     #[inline(always)]
     fn note(&mut self, bytes: u32, at: usize) {
         self.table[slot(bytes)] = self.base + at as u32;
@@ -65,43 +95,40 @@ pub fn compress(input: &[u8], len_max: usize) -> Option<Vec<u8>> {
     }
     SEEN.with_borrow_mut(|seen| {
         seen.begin(input.len());
-        let out = compress_with(seen, input, len_max);
+        let mut out = Output::for_input(input.len(), std::mem::take(&mut seen.room));
+        let fits = compress_with(seen, input, len_max, &mut out);
         seen.end(input.len());
-        out
+        let packed = fits.then(|| out.bytes[..out.len].to_vec());
+        if out.bytes.len() <= ROOM_KEPT {
+            seen.room = out.bytes;
+        }
+        packed
     })
 }
 
-fn compress_with(seen: &mut Seen, input: &[u8], len_max: usize) -> Option<Vec<u8>> {
-    let mut out = Output::for_input(input.len());
-    let (mut at, mut literals_from) = (0, 0);
-    while let Some(bytes) = look(input, at) {
-        let earlier = seen.replace(bytes, at).filter(|earlier| begins_match(input, *earlier, at, bytes));
-        let Some(earlier) = earlier else {
-            at += 1;
-            continue;
-        };
-        let end = at + match_length(input, earlier, at);
-        out.literals(input, literals_from, at);
-        out.repeat(at - earlier, end - at);
+/// False if the result is longer than `len_max`.
+fn compress_with(seen: &mut Seen, input: &[u8], len_max: usize, out: &mut Output) -> bool {
+    let mut at = 0;
+    while let Some((start, earlier)) = seen.next_match(input, at) {
+        let end = start + match_length(input, earlier, start);
+        out.literals(input, at, start);
+        out.repeat(start - earlier, end - start);
         if out.len > len_max {
-            return None;
+            return false;
         }
         // Of what repeats only the end: the rest leads where the earlier place leads, and noting it takes longer than all
         // else here.
-        for inner in [end - 2, end - 1] {
-            if let Some(bytes) = look(input, inner) {
-                seen.note(bytes, inner);
-            }
+        if let Some(bytes) = look(input, end - 2) {
+            seen.note(bytes, end - 2);
+            seen.note(bytes >> 8, end - 1);
         }
         at = end;
-        literals_from = end;
     }
-    out.literals(input, literals_from, input.len());
-    out.bytes.truncate(out.len);
-    (out.len <= len_max).then_some(out.bytes)
+    out.literals(input, at, input.len());
+    out.len <= len_max
 }
 
-/// The result while it is made: as long from the start as it can become, so that nothing has to grow.
+/// The result while it is made: its room is from the start as long as it can become, so that nothing has to grow.
 struct Output {
     bytes: Vec<u8>,
     len: usize,
@@ -111,8 +138,12 @@ struct Output {
 const STRIDE: usize = 16;
 
 impl Output {
-    fn for_input(len: usize) -> Output {
-        Output { bytes: vec![0; len + len.div_ceil(LITERALS_MAX) + STRIDE], len: 0 }
+    fn for_input(len: usize, mut room: Vec<u8>) -> Output {
+        let most = len + len.div_ceil(LITERALS_MAX) + STRIDE;
+        if room.len() < most {
+            room.resize(most, 0);
+        }
+        Output { bytes: room, len: 0 }
     }
 
     #[inline(always)]
@@ -224,10 +255,14 @@ fn copy_match<'a>(out: &mut Vec<u8>, control: u8, rest: &'a [u8]) -> Option<&'a 
     let from = out.len().checked_sub(distance)?;
     if distance >= length {
         out.extend_from_within(from..from + length);
-    } else {
-        for i in from..from + length {
-            out.push(out[i]);
-        }
+        return Some(rest);
+    }
+    // What is copied reaches into itself, so that it repeats what lies before: each copy finds more of it there.
+    let mut left = length;
+    while left > 0 {
+        let count = left.min(out.len() - from);
+        out.extend_from_within(from..from + count);
+        left -= count;
     }
     Some(rest)
 }

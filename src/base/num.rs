@@ -11,6 +11,9 @@ use super::spelling::{HexFloat, digit_of, is_infinity, round_shift, spells_zero,
 /// The longest text of an `i64`, sign included.
 pub const I64_TEXT_MAX: usize = 20;
 
+/// So many digits are always exact in a double.
+const DIGITS_EXACT: usize = 15;
+
 /// Doubles up to this magnitude that are whole print as integers (Redis' bound: half of `i64::MAX`).
 const WHOLE_MAX: f64 = (i64::MAX / 2) as f64;
 
@@ -72,6 +75,12 @@ pub fn parse_u64_loose(text: &[u8]) -> Option<u64> {
 /// Reads a double as Redis accepts one: decimal or hexadecimal, `inf` and `infinity` with a sign and in any case; no
 /// surrounding space, no NaN, nothing that overflows to infinity or underflows to zero.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
+    // Scores are mostly small whole numbers.
+    if let 1..=DIGITS_EXACT = text.len()
+        && let Some(whole) = fold_digits(text)
+    {
+        return Some(whole as f64);
+    }
     let (negative, body) = split_sign(text);
     if is_infinity(body) {
         return Some(if negative { f64::NEG_INFINITY } else { f64::INFINITY });
@@ -85,6 +94,12 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
         return None;
     }
     Some(if negative { -magnitude } else { magnitude })
+}
+
+/// The integer that a double prints as, if it does; zero is one whatever its sign.
+#[inline]
+pub fn whole(value: f64) -> Option<i64> {
+    (value.abs() <= WHOLE_MAX && value as i64 as f64 == value).then_some(value as i64)
 }
 
 /// The text of a double as Redis replies it: `inf`, `-inf`, `nan`, whole numbers without a point, everything else with
@@ -108,8 +123,8 @@ impl F64Text {
             text.push(if value > 0.0 { b"inf" } else { b"-inf" });
         } else if value == 0.0 {
             text.push(if value.is_sign_negative() { b"-0" } else { b"0" });
-        } else if value.abs() <= WHOLE_MAX && value as i64 as f64 == value {
-            text.push(itoa::Buffer::new().format(value as i64).as_bytes());
+        } else if let Some(int) = whole(value) {
+            text.push(itoa::Buffer::new().format(int).as_bytes());
         } else {
             text.shortest(value);
         }

@@ -7,6 +7,7 @@
 mod expire;
 
 use super::Command;
+use super::bulks::Bulks;
 use super::ctx::{Ctx, Outcome, Result, reply_value};
 use super::error::Error;
 use super::sample::{Amount, amount, reply_random};
@@ -18,7 +19,6 @@ use crate::resp::reply::{Proto, Reply, SHARED_MIN};
 use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, Keys, Propagate};
 use crate::types::hash::{Deadline, Field, Hash, HashLimits};
 use crate::types::packed::listpack::LpValue;
-use smallvec::SmallVec;
 
 /// The family.
 pub const COMMANDS: &[Command] = &[
@@ -344,12 +344,14 @@ fn set_pairs(ctx: &mut Ctx<'_, '_>, command: &'static str) -> Result<usize> {
         return Err(Error::Arity(command.into()));
     }
     let limits = limits(ctx.node);
-    let names: SmallVec<[&[u8]; 16]> = pairs.iter().step_by(2).copied().collect();
-    ctx.txn.expire_named(key, &names);
+    ctx.txn.expire_named(key, pairs.iter().step_by(2));
     let created = ctx.txn.edit(key, Create::Yes, |hash: &mut Hash, note| {
-        hash.expect(pairs.iter().copied(), &limits);
         note.event("hset");
-        note.changed(names.len() as u64);
+        note.changed(pairs.len() as u64 / 2);
+        if let [name, value] = *pairs {
+            return usize::from(hash.set(name, value, Deadline::None, &limits));
+        }
+        hash.expect(pairs.iter().copied(), &limits);
         pairs.chunks_exact(2).filter(|pair| hash.set(pair[0], pair[1], Deadline::None, &limits)).count()
     })?;
     Ok(created.unwrap_or(0))
@@ -358,7 +360,7 @@ fn set_pairs(ctx: &mut Ctx<'_, '_>, command: &'static str) -> Result<usize> {
 fn hsetnx(ctx: &mut Ctx<'_, '_>) -> Result {
     let [_, key, name, value] = *ctx.args.all() else { return Err(Error::Syntax) };
     let limits = limits(ctx.node);
-    ctx.txn.expire_named(key, &[name]);
+    ctx.txn.expire_named(key, [&name]);
     let set = ctx.txn.edit(key, Create::Yes, |hash: &mut Hash, note| {
         let missing = hash.get(name).is_none();
         if missing {
@@ -379,7 +381,7 @@ fn hget(ctx: &mut Ctx<'_, '_>) -> Result {
     match hash.as_deref().and_then(|hash| Some((hash, hash.get(name)?))) {
         None => ctx.reply.null(),
         Some((_, field)) if field.is_due(now_ms) => {
-            ctx.txn.expire_named(key, &[name]);
+            ctx.txn.expire_named(key, [&name]);
             ctx.reply.null();
         }
         Some((hash, field)) => reply_field(ctx.reply, hash, field, name),
@@ -420,21 +422,22 @@ fn live_field<'h>(hash: &'h Hash, name: &[u8], now_ms: u64) -> Option<Field<'h>>
 
 fn hgetall(ctx: &mut Ctx<'_, '_>) -> Result {
     reply_all(ctx, Reply::map, |reply, field| {
-        reply_value(reply, field.name);
-        reply_value(reply, field.value);
+        reply.value(field.name);
+        reply.value(field.value);
     })
 }
 
 fn hkeys(ctx: &mut Ctx<'_, '_>) -> Result {
-    reply_all(ctx, Reply::array, |reply, field| reply_value(reply, field.name))
+    reply_all(ctx, Reply::array, |reply, field| reply.value(field.name))
 }
 
 fn hvals(ctx: &mut Ctx<'_, '_>) -> Result {
-    reply_all(ctx, Reply::array, |reply, field| reply_value(reply, field.value))
+    reply_all(ctx, Reply::array, |reply, field| reply.value(field.value))
 }
 
 /// Replies with all fields, those due left out.
-fn reply_all(ctx: &mut Ctx<'_, '_>, head: fn(&mut Reply, usize), each: fn(&mut Reply, Field<'_>)) -> Result {
+#[inline]
+fn reply_all(ctx: &mut Ctx<'_, '_>, head: fn(&mut Reply, usize), each: impl Fn(&mut Bulks<'_>, Field<'_>)) -> Result {
     let now_ms = ctx.now_ms();
     let Some(hash) = ctx.txn.read::<Hash>(&ctx.args[1])? else {
         head(ctx.reply, 0);
@@ -442,11 +445,13 @@ fn reply_all(ctx: &mut Ctx<'_, '_>, head: fn(&mut Reply, usize), each: fn(&mut R
     };
     if hash.next_deadline().is_none_or(|at| at > now_ms) {
         head(ctx.reply, hash.len());
-        hash.iter().for_each(|field| each(ctx.reply, field));
+        let mut bulks = Bulks::new(ctx.reply);
+        hash.each(|field| each(&mut bulks, field));
         return Ok(Outcome::Done);
     }
     head(ctx.reply, hash.iter().filter(|field| !field.is_due(now_ms)).count());
-    hash.iter().filter(|field| !field.is_due(now_ms)).for_each(|field| each(ctx.reply, field));
+    let mut bulks = Bulks::new(ctx.reply);
+    hash.iter().filter(|field| !field.is_due(now_ms)).for_each(|field| each(&mut bulks, field));
     Ok(Outcome::Done)
 }
 
@@ -471,7 +476,7 @@ fn hexists(ctx: &mut Ctx<'_, '_>) -> Result {
 /// Reads something of the field that argument 2 names, if it is there.
 fn read_named<R>(ctx: &mut Ctx<'_, '_>, read: fn(Field<'_>) -> R) -> Result<Option<R>> {
     let (key, name) = (ctx.args.all()[1], ctx.args.all()[2]);
-    ctx.txn.expire_named(key, &[name]);
+    ctx.txn.expire_named(key, [&name]);
     let now_ms = ctx.now_ms();
     let hash = ctx.txn.read::<Hash>(key)?;
     Ok(hash.as_deref().and_then(|hash| live_field(hash, name, now_ms)).map(read))
@@ -495,7 +500,7 @@ fn hincrby(ctx: &mut Ctx<'_, '_>) -> Result {
     let increment = ctx.args.int(3)?;
     let (key, name) = (ctx.args.all()[1], ctx.args.all()[2]);
     let limits = limits(ctx.node);
-    ctx.txn.expire_named(key, &[name]);
+    ctx.txn.expire_named(key, [&name]);
     let sum = ctx.txn.edit(key, Create::Yes, |hash: &mut Hash, note| {
         let old = match hash.get(name) {
             Some(field) => field.value.as_int().ok_or(Error::Text("ERR hash value is not an integer"))?,
@@ -517,7 +522,7 @@ fn hincrbyfloat(ctx: &mut Ctx<'_, '_>) -> Result {
         return Err(Error::Text("ERR value is NaN or Infinity"));
     }
     let limits = limits(ctx.node);
-    ctx.txn.expire_named(key, &[name]);
+    ctx.txn.expire_named(key, [&name]);
     let sum = ctx.txn.edit(key, Create::Yes, |hash: &mut Hash, note| {
         let old = match hash.get(name) {
             Some(field) => LongDouble::parse(field.value.to_bytes(&mut itoa::Buffer::new()))

@@ -7,6 +7,7 @@ mod moving;
 
 use super::Command;
 use super::args::Argv;
+use super::bulks::Bulks;
 use super::ctx::{Ctx, Outcome, Result};
 use super::error::Error;
 use crate::base::num::parse_i64;
@@ -428,7 +429,8 @@ fn lrange(ctx: &mut Ctx<'_, '_>) -> Result {
     };
     let (start, count) = range_of(start, stop, list.len());
     ctx.reply.array(count);
-    list.range(start, count, |value| reply_element(ctx.reply, value));
+    let mut bulks = Bulks::new(ctx.reply);
+    list.range(start, count, |value| bulks.value(value));
     Ok(Outcome::Done)
 }
 

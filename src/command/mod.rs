@@ -7,6 +7,7 @@
 pub mod acl;
 pub mod args;
 pub mod bits;
+mod bulks;
 pub mod client;
 pub mod config;
 pub mod connection;

@@ -3,6 +3,7 @@
 mod algebra;
 
 use super::Command;
+use super::bulks::Bulks;
 use super::ctx::{Ctx, Outcome, Result, reply_value};
 use super::error::Error;
 use super::sample;
@@ -300,7 +301,8 @@ fn smembers(ctx: &mut Ctx<'_, '_>) -> Result {
         return Ok(Outcome::Done);
     };
     ctx.reply.set(set.len());
-    set.iter().for_each(|member| reply_value(ctx.reply, member));
+    let mut bulks = Bulks::new(ctx.reply);
+    set.iter().for_each(|member| bulks.value(member));
     Ok(Outcome::Done)
 }
 

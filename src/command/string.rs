@@ -3,6 +3,7 @@
 //! How SET and its relatives read their options is in `string_options.rs`.
 
 use super::Command;
+use super::bulks::Bulks;
 use super::ctx::{Ctx, Outcome, Result, reply_str};
 use super::error::Error;
 use super::expire::{Base, Unit, apply_deadline};
@@ -479,10 +480,11 @@ fn getex(ctx: &mut Ctx<'_, '_>) -> Result {
 fn mget(ctx: &mut Ctx<'_, '_>) -> Result {
     let keys = ctx.args.rest(1);
     ctx.reply.array(keys.len());
+    let mut bulks = Bulks::new(ctx.reply);
     for key in keys {
         match ctx.txn.get(key).and_then(|entry| entry.str()) {
-            Some(value) => reply_str(ctx.reply, value),
-            None => ctx.reply.null(),
+            Some(value) => bulks.text(value),
+            None => bulks.null(),
         }
     }
     Ok(Outcome::Done)

@@ -16,6 +16,7 @@ use crate::node::Node;
 use crate::resp::reply::{Proto, Reply};
 use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, Keys, Propagate};
 use crate::types::zset::{AddIf, Added, Scored, ZSet, ZSetLimits};
+use smallvec::{SmallVec, smallvec};
 
 /// The family.
 pub const COMMANDS: &[Command] = &[
@@ -258,7 +259,7 @@ pub(super) struct Add<'a> {
     pub(super) conditions: AddIf,
     /// CH: count what changed, not what is new.
     pub(super) count_changed: bool,
-    pub(super) pairs: Vec<(f64, &'a [u8])>,
+    pub(super) pairs: SmallVec<[(f64, &'a [u8]); 2]>,
 }
 
 impl<'a> Add<'a> {
@@ -327,7 +328,7 @@ fn zincrby(ctx: &mut Ctx<'_, '_>) -> Result {
     if ["NX", "XX", "GT", "LT", "CH", "INCR"].iter().any(|option| ctx.args.is(2, option)) {
         return Err(Error::Syntax);
     }
-    let pairs = vec![(ctx.args.float(2)?, ctx.args.all()[3])];
+    let pairs = smallvec![(ctx.args.float(2)?, ctx.args.all()[3])];
     let add = Add { conditions: AddIf { incr: true, ..AddIf::default() }, count_changed: false, pairs };
     let tally = apply(ctx, &add)?;
     reply_score(ctx.reply, tally.score);

@@ -93,11 +93,15 @@ impl Txn<'_> {
     }
 
     /// The same for those of the named fields whose deadlines have passed: what a command that names them does first.
-    pub fn expire_named(&mut self, key: &[u8], names: &[&[u8]]) {
-        let now_ms = self.now_ms();
-        if self.keep_expired || !self.has_volatile_fields(key) {
-            return;
+    #[inline]
+    pub fn expire_named<'n>(&mut self, key: &[u8], names: impl IntoIterator<Item = &'n &'n [u8]>) {
+        if !self.keep_expired && self.has_volatile_fields(key) {
+            self.expire_volatile(key, &names.into_iter().copied().collect::<SmallVec<[&[u8]; 16]>>());
         }
+    }
+
+    fn expire_volatile(&mut self, key: &[u8], names: &[&[u8]]) {
+        let now_ms = self.now_ms();
         let Ok(Some(hash)) = self.peek_as::<Hash>(key) else { return };
         if hash.next_deadline().is_none_or(|at| at > now_ms) {
             return;

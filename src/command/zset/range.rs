@@ -3,16 +3,17 @@
 //! Whatever a range is said by (ranks, scores, names), it becomes a range of ranks; that is counted, walked or removed.
 
 use super::{BASE, is_paired, limits, reply_scored};
-use crate::base::num::{parse_f64, parse_i64};
+use crate::base::num::{F64Text, parse_f64, parse_i64};
 use crate::command::Command;
 use crate::command::args::Argv;
-use crate::command::ctx::{Ctx, Outcome, Result, reply_value};
+use crate::command::bulks::Bulks;
+use crate::command::ctx::{Ctx, Outcome, Result};
 use crate::command::error::{Error, until_nul};
 use crate::keyspace::txn::Create;
 use crate::keyspace::{Class, Deadline};
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, KeySpec, Keys, Propagate};
 use crate::types::Value;
-use crate::types::zset::{LexBound, LexRange, ScoreRange, Scored, ZSet};
+use crate::types::zset::{LexBound, LexRange, Order, ScoreRange, ZSet};
 use std::ops::{Bound, Range};
 
 pub(super) const ZRANGE: Command = Command::new(
@@ -406,8 +407,8 @@ impl<'a> Query<'a> {
         }
     }
 
-    fn walk<'z>(&self, zset: &'z ZSet, ranks: Range<usize>) -> Box<dyn Iterator<Item = Scored<'z>> + 'z> {
-        if self.reverse { zset.iter_back(ranks) } else { zset.iter(ranks) }
+    fn order(&self) -> Order {
+        if self.reverse { Order::Down } else { Order::Up }
     }
 }
 
@@ -445,8 +446,18 @@ fn reply_range(ctx: &mut Ctx<'_, '_>, said: Said) -> Result {
     let reply = &mut *ctx.reply;
     let paired = is_paired(reply);
     reply.array(if query.with_scores && !paired { 2 * ranks.len() } else { ranks.len() });
-    for pair in query.walk(&zset, ranks) {
-        if query.with_scores { reply_scored(reply, pair, paired) } else { reply_value(reply, pair.member) }
+    if query.with_scores && paired {
+        zset.each(ranks, query.order(), |pair| reply_scored(reply, pair, paired));
+        return Ok(Outcome::Done);
+    }
+    let mut bulks = Bulks::new(reply);
+    if query.with_scores {
+        zset.each(ranks, query.order(), |pair| {
+            bulks.value(pair.member);
+            bulks.bulk(F64Text::new(pair.score).as_bytes());
+        });
+    } else {
+        zset.each_member(ranks, query.order(), |member| bulks.value(member));
     }
     Ok(Outcome::Done)
 }
@@ -457,9 +468,9 @@ fn zrangestore(ctx: &mut Ctx<'_, '_>) -> Result {
     let mut result = ZSet::new();
     if let Some(zset) = ctx.txn.read::<ZSet>(query.key)? {
         let mut text = itoa::Buffer::new();
-        for pair in query.walk(&zset, query.ranks(&zset)) {
+        zset.each(query.ranks(&zset), query.order(), |pair| {
             result.set(pair.member.to_bytes(&mut text), pair.score, &limits);
-        }
+        });
     }
     store(ctx, ctx.args.all()[1], result, "zrangestore")
 }

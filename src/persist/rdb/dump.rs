@@ -6,11 +6,14 @@
 use super::code::{RdbError, Reader, Sink, VERSION_MAX, ValueType, Writer};
 use super::read::{self, Limits, Loaded};
 use super::write;
-use crate::base::hash::crc64;
+use crate::base::crc64::crc64;
 use crate::types::ValueRef;
 use std::fmt;
 
 const FOOTER_BYTES: usize = 10;
+/// Room that a payload has from the start: most need no more than the value takes.
+const CAPACITY_MIN: usize = 64;
+const CAPACITY_MAX: usize = 16 * 1024;
 
 /// What stands before the code of a library.
 const OPCODE_FUNCTION: u8 = 245;
@@ -55,7 +58,8 @@ impl fmt::Display for Unsound {
 /// The payload of a value; `compress` is the directive `rdbcompression`.
 pub fn encode(value: ValueRef<'_>, compress: bool) -> Vec<u8> {
     let value_type = write::type_of(&value);
-    let mut payload = vec![value_type as u8];
+    let mut payload = Vec::with_capacity(value.heap_bytes().min(CAPACITY_MAX) + CAPACITY_MIN);
+    payload.push(value_type as u8);
     write::value(&mut Writer::new(&mut payload, compress), value);
     put_footer(&mut payload, value_type.version());
     payload

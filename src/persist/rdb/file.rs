@@ -16,7 +16,7 @@
 use super::code::{RdbError, Reader, Result, Sink, Source, VERSION_MAX, ValueType, Writer};
 use super::read::{self, Limits, Loaded};
 use super::write;
-use crate::base::hash::crc64_update;
+use crate::base::crc64::crc64_update;
 use crate::types::ValueRef;
 
 const MAGIC: &[u8; 5] = b"REDIS";
@@ -308,7 +308,7 @@ mod tests {
         file.end();
         let checksum = bytes.split_off(bytes.len() - 8);
         assert_eq!(bytes, b"REDIS0011\xFE\x00\xFB\x01\x00\x00\x01k\x01v\xFF");
-        assert_eq!(checksum, crate::base::hash::crc64(&bytes).to_le_bytes());
+        assert_eq!(checksum, crate::base::crc64::crc64(&bytes).to_le_bytes());
     }
 
     #[test]

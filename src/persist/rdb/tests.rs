@@ -3,7 +3,7 @@
 use super::code::{RdbError, Reader, ValueType, Writer};
 use super::dump::{Checksum, DumpError, decode, encode};
 use super::read::{self, Limits, Loaded};
-use crate::base::hash::crc64;
+use crate::base::crc64::crc64;
 use crate::types::hash::{Deadline, Hash};
 use crate::types::list::{End, List, ListLimits};
 use crate::types::packed::listpack::Listpack;

@@ -14,7 +14,7 @@ mod fields;
 mod timed;
 
 use super::Packing;
-use super::packed::listpack::{Listpack, LpValue};
+use super::packed::listpack::{Item, Listpack, LpValue};
 use super::packed::thin::Lent;
 use bytes::Bytes;
 pub use fields::Fields;
@@ -158,6 +158,7 @@ impl Hash {
     }
 
     /// How many fields it has, those due included.
+    #[inline]
     pub fn len(&self) -> usize {
         match self {
             Hash::Packed(pairs) => pairs.len() / 2,
@@ -323,6 +324,14 @@ impl Hash {
         }
     }
 
+    /// Hands all fields to `each`, those due included.
+    pub fn each(&self, mut each: impl FnMut(Field<'_>)) {
+        match self {
+            Hash::Packed(pairs) => pairs.pairs().for_each(|(name, value)| each(Field { name, value, deadline: None })),
+            _ => self.iter().for_each(each),
+        }
+    }
+
     /// Reports about `count` fields from `cursor` on (0 starts) and returns the next cursor (0: all were reported). The small
     /// forms report everything at once.
     pub fn scan(&self, cursor: u64, count: usize, each: impl FnMut(Field<'_>)) -> u64 {
@@ -384,8 +393,7 @@ fn set_pair(pairs: &mut Listpack, name: &[u8], value: &[u8]) -> bool {
             false
         }
         None => {
-            pairs.push_back(name);
-            pairs.push_back(value);
+            pairs.push_pair(Item::Bytes(name), Item::Bytes(value));
             true
         }
     }

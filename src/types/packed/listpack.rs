@@ -59,11 +59,12 @@ pub struct Listpack {
     bytes: Thin<TotalBytes>,
 }
 
-/// What an entry is made from: bytes that are stored as an integer if they are one in canonical decimal form, or an
-/// integer.
-#[derive(Clone, Copy)]
-enum Item<'a> {
+/// What an entry is made from.
+#[derive(Clone, Copy, Debug)]
+pub enum Item<'a> {
+    /// Bytes, which are stored as an integer if they are one in canonical decimal form.
     Bytes(&'a [u8]),
+    /// An integer.
     Int(i64),
 }
 
@@ -129,12 +130,17 @@ impl Listpack {
     }
 
     /// The number of entries. O(1) below 65535, a walk beyond.
+    #[inline]
     pub fn len(&self) -> usize {
-        let bytes = self.as_bytes();
-        match code::count(bytes) {
-            COUNT_UNKNOWN => self.positions().count(),
+        match code::count(self.as_bytes()) {
+            COUNT_UNKNOWN => self.counted(),
             count => count as usize,
         }
+    }
+
+    #[cold]
+    fn counted(&self) -> usize {
+        self.positions().count()
     }
 
     /// True if there is no entry.
@@ -217,6 +223,11 @@ impl Listpack {
         Iter { bytes, front: pos.offset(), back: bytes.len() - 1 }
     }
 
+    /// All values before `pos`.
+    pub fn iter_until(&self, pos: Pos) -> Iter<'_> {
+        Iter { bytes: self.as_bytes(), front: HEADER_BYTES, back: pos.offset() }
+    }
+
     /// All values two by two: fields and values, members and scores. A last odd one is left out.
     pub fn pairs(&self) -> impl Iterator<Item = (LpValue<'_>, LpValue<'_>)> {
         let mut values = self.iter();
@@ -249,6 +260,23 @@ impl Listpack {
     /// Puts an integer behind the last entry.
     pub fn push_back_int(&mut self, value: i64) {
         self.splice_in(self.bytes() - 1, 0, Item::Int(value), 1);
+    }
+
+    /// Puts two entries behind the last one, in one move.
+    pub fn push_pair(&mut self, first: Item<'_>, second: Item<'_>) {
+        self.insert_pair(self.bytes() - 1, first, second);
+    }
+
+    /// Puts two entries before the entry at `pos`, in one move.
+    pub fn insert_pair_before(&mut self, pos: Pos, first: Item<'_>, second: Item<'_>) {
+        self.insert_pair(pos.offset(), first, second);
+    }
+
+    fn insert_pair(&mut self, at: usize, first: Item<'_>, second: Item<'_>) {
+        let (first, second) = (Entry::of(first), Entry::of(second));
+        let ([a, b, c], [d, e, f]) = (first.parts(), second.parts());
+        self.bytes.splice(at, 0, &[a, b, c, d, e, f]);
+        self.add_to_count(2);
     }
 
     /// Puts all entries of a tail behind the last one, in one move.
@@ -299,6 +327,9 @@ impl Listpack {
 
     /// Replaces the entry at `pos`; the new one has the same place.
     pub fn replace(&mut self, pos: Pos, value: &[u8]) {
+        if code::is_short_text_like(self.as_bytes(), pos.offset(), value) {
+            return self.overwrite(pos.offset() + 1, &[value]);
+        }
         let removed = code::after(self.as_bytes(), pos.offset()) - pos.offset();
         self.splice_in(pos.offset(), removed, Item::Bytes(value), 0);
     }
@@ -456,6 +487,12 @@ pub struct Iter<'a> {
 }
 
 impl<'a> Iter<'a> {
+    /// The place of the next value.
+    #[inline]
+    pub fn pos(&self) -> Option<Pos> {
+        (self.front < self.back).then_some(Pos::at(self.front))
+    }
+
     /// Steps over up to `count` values without reading them.
     pub fn skip_values(&mut self, count: usize) {
         for _ in 0..count {
@@ -470,13 +507,13 @@ impl<'a> Iter<'a> {
 impl<'a> Iterator for Iter<'a> {
     type Item = LpValue<'a>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<LpValue<'a>> {
         if self.front >= self.back {
             return None;
         }
-        let value = code::value(self.bytes, self.front);
-        self.front = code::after(self.bytes, self.front);
+        let (value, behind) = code::read(self.bytes, self.front);
+        self.front = behind;
         Some(value)
     }
 }

@@ -26,7 +26,7 @@ const HEAD_VALUES: usize = 3;
 pub(super) struct Master {
     pub(super) live: u64,
     pub(super) deleted: u64,
-    fields: usize,
+    fields: u32,
     fields_at: Pos,
 }
 
@@ -131,7 +131,7 @@ pub(super) fn append(
 }
 
 fn has_fields(pack: &Listpack, master: &Master, pairs: &[&[u8]]) -> bool {
-    master.fields == pairs.len() / 2
+    master.fields as usize == pairs.len() / 2
         && pack.iter_from(master.fields_at).zip(pairs.iter().step_by(2)).all(|(field, text)| field.eq_bytes(text))
 }
 
@@ -161,7 +161,7 @@ fn read_master(pack: &Listpack) -> Option<Master> {
     Some(Master {
         live: count_at(pack, live_at)?,
         deleted: count_at(pack, deleted_at)?,
-        fields: count_at(pack, fields_at)? as usize,
+        fields: u32::try_from(count_at(pack, fields_at)?).ok()?,
         // Behind the last field stands the 0, so there is always a value here.
         fields_at: pack.next(fields_at)?,
     })
@@ -186,7 +186,7 @@ fn skip(pack: &Listpack, from: Pos, steps: usize) -> Option<Pos> {
 impl Master {
     /// Where the first entry begins, deleted or not.
     pub(super) fn first_at(&self, pack: &Listpack) -> Option<Pos> {
-        skip(pack, self.fields_at, self.fields + 1)
+        skip(pack, self.fields_at, self.fields as usize + 1)
     }
 }
 
@@ -215,7 +215,7 @@ impl Place {
     pub(super) fn next_at(&self, pack: &Listpack, master: &Master) -> Option<Pos> {
         let steps = match self.flags & SAME_FIELDS {
             0 => 1 + count_at(pack, self.body_at)? as usize * 2,
-            _ => master.fields,
+            _ => master.fields as usize,
         };
         skip(pack, self.body_at, steps + 1)
     }
@@ -224,7 +224,7 @@ impl Place {
     pub(super) fn entry<'a>(&self, pack: &'a Listpack, master: &Master) -> Option<Entry<'a>> {
         let (fields, master_fields, at) = match self.flags & SAME_FIELDS {
             0 => (count_at(pack, self.body_at)? as usize, None, pack.next(self.body_at)?),
-            _ => (master.fields, Some(master.fields_at), self.body_at),
+            _ => (master.fields as usize, Some(master.fields_at), self.body_at),
         };
         Some(Entry { id: self.id, pack, fields, master_fields, at })
     }
@@ -248,7 +248,7 @@ pub(super) fn last_id(pack: &Listpack, base: StreamId) -> Option<StreamId> {
 /// entries that fit together, ids that ascend.
 pub(super) fn last_id_checked(pack: &Listpack, base: StreamId) -> Option<StreamId> {
     let master = read_master(pack)?;
-    let end_at = skip(pack, master.fields_at, bounded(pack, master.fields)?)?;
+    let end_at = skip(pack, master.fields_at, bounded(pack, master.fields as usize)?)?;
     (int_at(pack, end_at)? == 0).then_some(())?;
     let (mut live, mut deleted, mut newest) = (0, 0, None);
     let mut next = pack.next(end_at);
@@ -256,7 +256,7 @@ pub(super) fn last_id_checked(pack: &Listpack, base: StreamId) -> Option<StreamI
         let place = read_place(pack, base, at)?;
         let steps = match place.flags & SAME_FIELDS {
             0 => bounded(pack, count_at(pack, place.body_at)? as usize)? * 2 + 1,
-            _ => master.fields,
+            _ => master.fields as usize,
         };
         let steps_at = skip(pack, place.body_at, steps)?;
         (int_at(pack, steps_at)? == (HEAD_VALUES + steps) as i64 && newest < Some(place.id) && place.id >= base)

@@ -74,14 +74,19 @@ pub(super) struct Last {
     pub(super) pack: Arc<Listpack>,
     /// What the master entry of the block says.
     master: Master,
-    /// Where the next entry will be written, to be fetched ahead.
+    /// Where the listpack begins and where the next entry will be written, to be fetched ahead.
+    start: usize,
     end: usize,
 }
 
+/// What the processor fetches at once.
+const LINE_BYTES: usize = 64;
+
 impl Last {
     fn new(base: StreamId, pack: Arc<Listpack>) -> Last {
-        let (master, end) = (block::master(&pack), pack.address() as usize + pack.bytes());
-        Last { base, pack, master, end }
+        let (master, start) = (block::master(&pack), pack.address() as usize);
+        let end = start + pack.bytes();
+        Last { base, pack, master, start, end }
     }
 }
 
@@ -140,11 +145,12 @@ impl Log {
         self.full_bytes + self.full.heap_bytes() + self.last.as_ref().map_or(0, |last| bytes_of(&last.pack))
     }
 
-    /// What adding an entry looks at, to be fetched ahead: the last block's listpack, its bytes' end.
+    /// What adding an entry looks at, to be fetched ahead: the last block's listpack, its counts, and its end, where an
+    /// entry often takes two lines.
     #[inline]
-    pub fn end_addresses(&self) -> Option<[*const u8; 2]> {
-        let last = self.last.as_ref()?;
-        Some([Arc::as_ptr(&last.pack).cast(), last.end as *const u8])
+    pub fn end_addresses(&self) -> Option<[*const u8; 4]> {
+        let Last { pack, start, end, .. } = self.last.as_ref()?;
+        Some([Arc::as_ptr(pack).cast(), *start as *const u8, *end as *const u8, (*end + LINE_BYTES) as *const u8])
     }
 
     // Reading.
@@ -210,7 +216,7 @@ impl Log {
 
     /// Adds an entry to the last block; false if there is none or it is full.
     fn append(&mut self, id: StreamId, pairs: &[&[u8]], text_bytes: usize, limits: BlockLimits) -> bool {
-        let Some(Last { base, pack, master, end }) = &mut self.last else { return false };
+        let Some(Last { base, pack, master, start, end }) = &mut self.last else { return false };
         let bytes_max = match limits.bytes_max {
             1..=LISTPACK_BYTES_MAX => limits.bytes_max,
             _ => LISTPACK_BYTES_MAX,
@@ -223,7 +229,8 @@ impl Log {
         }
         let pack = Arc::make_mut(pack);
         block::append(pack, master, *base, id, pairs, bytes_max.min(ROOM_BYTES_MAX));
-        *end = pack.address() as usize + pack.bytes();
+        *start = pack.address() as usize;
+        *end = *start + pack.bytes();
         if self.full.is_empty() {
             self.first_live = None;
         }

@@ -84,7 +84,7 @@ impl Stream {
 
     /// What adding an entry looks at behind [`Stream::address`], which must be there.
     #[inline]
-    pub fn end_addresses(&self) -> Option<[*const u8; 2]> {
+    pub fn end_addresses(&self) -> Option<[*const u8; 4]> {
         self.inner.log.end_addresses()
     }
 

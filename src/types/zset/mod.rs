@@ -42,6 +42,15 @@ pub struct Scored<'a> {
     pub score: f64,
 }
 
+/// Which way members are walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// From the smallest.
+    Up,
+    /// From the greatest.
+    Down,
+}
+
 /// How far the small form goes: directives of the same names.
 #[derive(Clone, Copy, Debug)]
 pub struct ZSetLimits {
@@ -85,6 +94,26 @@ pub enum Added {
     Skipped,
     /// The score would be no number; nothing changed.
     NotANumber,
+}
+
+impl AddIf {
+    /// What becomes of a member with this score, if any, when `score` comes.
+    fn judge(&self, old: Option<f64>, score: f64) -> Added {
+        let Some(old) = old else {
+            return if self.present { Added::Skipped } else { Added::New(score) };
+        };
+        if self.absent {
+            return Added::Skipped;
+        }
+        let new = if self.incr { old + score } else { score };
+        if new.is_nan() {
+            return Added::NotANumber;
+        }
+        if (self.less && new >= old) || (self.greater && new <= old) {
+            return Added::Skipped;
+        }
+        if new == old { Added::Same(new) } else { Added::Updated(new) }
+    }
 }
 
 impl Default for ZSet {
@@ -216,28 +245,22 @@ impl ZSet {
         if score.is_nan() {
             return Added::NotANumber;
         }
-        let Some(old) = self.score(member) else {
-            if conditions.present {
-                return Added::Skipped;
-            }
-            self.insert(member, score, limits);
-            return Added::New(score);
+        let (pos, old) = match self {
+            ZSet::Packed(listpack) => packed::find(listpack, member).map(|(pos, score)| (Some(pos), score)).unzip(),
+            ZSet::Big(big) => (None, big.score(member)),
         };
-        if conditions.absent {
-            return Added::Skipped;
+        let added = conditions.judge(old, score);
+        match (added, self) {
+            (Added::New(_), zset) => zset.insert(member, score, limits),
+            (Added::Updated(score), ZSet::Packed(listpack)) => {
+                if let Some(pos) = pos.flatten() {
+                    packed::update(listpack, pos, member, score);
+                }
+            }
+            (Added::Updated(score), ZSet::Big(big)) => Arc::make_mut(big).set(member, score),
+            (Added::Same(_) | Added::Skipped | Added::NotANumber, _) => {}
         }
-        let new = if conditions.incr { old + score } else { score };
-        if new.is_nan() {
-            return Added::NotANumber;
-        }
-        if (conditions.less && new >= old) || (conditions.greater && new <= old) {
-            return Added::Skipped;
-        }
-        if new == old {
-            return Added::Same(new);
-        }
-        self.update(member, new);
-        Added::Updated(new)
+        added
     }
 
     /// Adds a member or changes its score.
@@ -255,17 +278,6 @@ impl ZSet {
         self.convert_to_big();
         if let ZSet::Big(big) = self {
             Arc::make_mut(big).insert(member, score);
-        }
-    }
-
-    fn update(&mut self, member: &[u8], score: f64) {
-        match self {
-            ZSet::Packed(listpack) => {
-                if let Some((pos, _)) = packed::find(listpack, member) {
-                    packed::update(listpack, pos, member, score);
-                }
-            }
-            ZSet::Big(big) => Arc::make_mut(big).set(member, score),
         }
     }
 
@@ -370,6 +382,25 @@ impl ZSet {
         match self {
             ZSet::Packed(listpack) => Box::new(packed::iter_back(listpack, ranks)),
             ZSet::Big(big) => Box::new(big.iter_back(ranks)),
+        }
+    }
+
+    /// Hands the members at these ranks, which end within the set, to `each`.
+    pub fn each(&self, ranks: Range<usize>, order: Order, mut each: impl FnMut(Scored<'_>)) {
+        match (self, order) {
+            (ZSet::Packed(listpack), order) => {
+                packed::each(listpack, ranks, order, |member, score| each(packed::scored(member, score)))
+            }
+            (ZSet::Big(big), Order::Up) => big.iter(ranks).for_each(each),
+            (ZSet::Big(big), Order::Down) => big.iter_back(ranks).for_each(each),
+        }
+    }
+
+    /// The same without their scores, which then need not be read.
+    pub fn each_member(&self, ranks: Range<usize>, order: Order, mut each: impl FnMut(LpValue<'_>)) {
+        match self {
+            ZSet::Packed(listpack) => packed::each(listpack, ranks, order, |member, _| each(member)),
+            ZSet::Big(_) => self.each(ranks, order, |pair| each(pair.member)),
         }
     }
 
@@ -549,6 +580,14 @@ mod tests {
         let end = start + dice.below((pairs.len() - start) as u64 + 1) as usize;
         assert!(zset.iter(start..end).map(owned).eq(pairs[start..end].iter().cloned()));
         assert!(zset.iter_back(start..end).map(owned).eq(pairs[start..end].iter().rev().cloned()));
+        let mut walked = [Vec::new(), Vec::new()];
+        zset.each(start..end, Order::Up, |pair| walked[0].push(owned(pair)));
+        zset.each(start..end, Order::Down, |pair| walked[1].insert(0, owned(pair)));
+        assert_eq!(walked, [&pairs[start..end]; 2]);
+        let mut members = [Vec::new(), Vec::new()];
+        zset.each_member(start..end, Order::Up, |member| members[0].push(member.to_vec()));
+        zset.each_member(start..end, Order::Down, |member| members[1].insert(0, member.to_vec()));
+        assert!(members.iter().all(|members| members.iter().eq(walked[0].iter().map(|pair| &pair.0))));
         assert_eq!(zset.at(start).map(owned), pairs.get(start).cloned());
         for (rank, (member, score)) in pairs.iter().enumerate() {
             assert_eq!(zset.rank(member), Some((rank, *score)));

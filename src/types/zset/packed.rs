@@ -1,8 +1,8 @@
 //! The small sorted set: a listpack of member, score, member, score, .. in order, Redis' own layout.
 
-use super::Scored;
-use crate::base::num::{F64Text, parse_f64};
-use crate::types::packed::listpack::{Listpack, LpValue, Pos, Tail};
+use super::{Order, Scored};
+use crate::base::num::{F64Text, parse_f64, whole};
+use crate::types::packed::listpack::{Item, Listpack, LpValue, Pos};
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ pub(super) fn score_of(value: LpValue<'_>) -> Option<f64> {
     }
 }
 
-fn scored<'a>(member: LpValue<'a>, score: LpValue<'a>) -> Scored<'a> {
+pub(super) fn scored<'a>(member: LpValue<'a>, score: LpValue<'a>) -> Scored<'a> {
     Scored { member, score: score_of(score).expect("foreign scores are checked at the door") }
 }
 
@@ -32,38 +32,41 @@ pub(super) fn find(listpack: &Listpack, member: &[u8]) -> Option<(Pos, f64)> {
 
 /// Adds a pair where it belongs. The member must not be there.
 pub(super) fn insert(listpack: &mut Listpack, member: &[u8], score: f64) {
-    let mut pair = Tail::default();
-    pair.push(member);
-    pair.push(score_text(score).as_bytes());
-    match first_behind(listpack, member, score) {
-        Some(pos) => listpack.insert_tail_before(pos, &pair),
-        None => listpack.push_tail(&pair),
-    }
+    let behind = first_behind(listpack, member, score);
+    with_score(score, |score| match behind {
+        Some(pos) => listpack.insert_pair_before(pos, Item::Bytes(member), score),
+        None => listpack.push_pair(Item::Bytes(member), score),
+    });
 }
 
 /// Changes the score of the member at a place, which then moves to where it belongs.
 pub(super) fn update(listpack: &mut Listpack, pos: Pos, member: &[u8], score: f64) {
     let Some(score_pos) = listpack.next(pos) else { return };
-    listpack.replace(score_pos, score_text(score).as_bytes());
+    with_score(score, |score| match score {
+        Item::Int(int) => listpack.replace_int(score_pos, int),
+        Item::Bytes(text) => listpack.replace(score_pos, text),
+    });
     // Its own pair, out of order for now, is not behind itself.
     let target = first_behind(listpack, member, score);
     listpack.move_entries(pos, 2, target);
 }
 
-/// Zero has no sign in a listpack.
-fn score_text(score: f64) -> F64Text {
-    F64Text::new(if score == 0.0 { 0.0 } else { score })
+/// What the entry of a score is made from. Zero has no sign in a listpack.
+fn with_score(score: f64, store: impl FnOnce(Item<'_>)) {
+    match whole(score) {
+        Some(int) => store(Item::Int(int)),
+        None => store(Item::Bytes(F64Text::new(score).as_bytes())),
+    }
 }
 
 fn first_behind(listpack: &Listpack, member: &[u8], score: f64) -> Option<Pos> {
-    let mut pos = listpack.first()?;
+    let mut values = listpack.iter();
     loop {
-        let score_pos = listpack.next(pos)?;
-        let pair = scored(listpack.get(pos), listpack.get(score_pos));
+        let pos = values.pos()?;
+        let pair = scored(values.next()?, values.next()?);
         if pair.score > score || (pair.score == score && cmp_member(pair.member, member) == Ordering::Greater) {
             return Some(pos);
         }
-        pos = listpack.next(score_pos)?;
     }
 }
 
@@ -79,6 +82,33 @@ pub(super) fn iter(listpack: &Listpack, ranks: Range<usize>) -> impl Iterator<It
     let start = i64::try_from(ranks.start).ok().and_then(|rank| listpack.seek(2 * rank));
     let mut values = start.map(|pos| listpack.iter_from(pos)).into_iter().flatten();
     std::iter::from_fn(move || Some(scored(values.next()?, values.next()?))).take(ranks.len())
+}
+
+/// Hands members and scores at these ranks to `each`.
+#[inline]
+pub(super) fn each<'a>(
+    listpack: &'a Listpack,
+    ranks: Range<usize>,
+    order: Order,
+    mut each: impl FnMut(LpValue<'a>, LpValue<'a>),
+) {
+    let seek = |rank: usize| i64::try_from(rank).ok().and_then(|rank| listpack.seek(2 * rank));
+    match order {
+        Order::Up => {
+            let Some(mut values) = seek(ranks.start).map(|pos| listpack.iter_from(pos)) else { return };
+            for _ in ranks {
+                let (Some(member), Some(score)) = (values.next(), values.next()) else { return };
+                each(member, score);
+            }
+        }
+        Order::Down => {
+            let mut values = seek(ranks.end).map_or(listpack.iter(), |pos| listpack.iter_until(pos));
+            for _ in ranks {
+                let (Some(score), Some(member)) = (values.next_back(), values.next_back()) else { return };
+                each(member, score);
+            }
+        }
+    }
 }
 
 pub(super) fn iter_back(listpack: &Listpack, ranks: Range<usize>) -> impl Iterator<Item = Scored<'_>> {

@@ -63,13 +63,19 @@ impl<'a> Entry<'a> {
 /// Writes an entry holding `text`; canonical decimal integers are stored as integers.
 #[inline]
 pub(super) fn write_text(gap: &mut Gap<'_>, text: &[u8]) {
-    // A short text that does not begin like an integer is the usual case.
-    if text.len() < 64 && !matches!(text, [b'-' | b'0'..=b'9', ..]) {
-        gap.push(STR_6 | text.len() as u8);
-        gap.put(text);
-        gap.push(text.len() as u8 + 1);
-    } else {
-        write_entry(gap, &Entry::of(Item::Bytes(text)));
+    match text.len() {
+        _ if looks_like_int(text) => write_entry(gap, &Entry::of(Item::Bytes(text))),
+        len @ 0..64 => {
+            gap.push(STR_6 | len as u8);
+            gap.put(text);
+            gap.push(len as u8 + 1);
+        }
+        len @ 64..126 => {
+            gap.put(&[STR_12, len as u8]);
+            gap.put(text);
+            gap.push(len as u8 + 2);
+        }
+        _ => write_entry(gap, &Entry::of(Item::Bytes(text))),
     }
 }
 
@@ -77,16 +83,34 @@ pub(super) fn write_text(gap: &mut Gap<'_>, text: &[u8]) {
 #[inline]
 pub(super) fn write_int(gap: &mut Gap<'_>, int: i64) {
     match int {
-        0..=127 => {
-            gap.push(int as u8);
-            gap.push(1);
-        }
-        _ => {
-            let (head, len) = int_head(int);
-            gap.put(&head[..len]);
-            gap.push(len as u8);
-        }
+        0..=127 => gap.put(&[int as u8, 1]),
+        -4096..=4095 => gap.put(&[INT_13 | (int >> 8) as u8 & 0x1F, int as u8, 2]),
+        _ => write_wide_int(gap, int),
     }
+}
+
+#[inline(never)]
+fn write_wide_int(gap: &mut Gap<'_>, int: i64) {
+    let (head, len) = int_head(int);
+    gap.put(&head[..len]);
+    gap.push(len as u8);
+}
+
+/// Whether a text has up to 63 bytes and does not begin like an integer: the usual case.
+#[inline]
+fn is_short_text(text: &[u8]) -> bool {
+    text.len() < 64 && !looks_like_int(text)
+}
+
+#[inline]
+fn looks_like_int(text: &[u8]) -> bool {
+    matches!(text, [b'-' | b'0'..=b'9', ..])
+}
+
+/// Whether `text` can take the place of the bytes of the entry at `at`, and nothing else changes.
+#[inline]
+pub(super) fn is_short_text_like(bytes: &[u8], at: usize, text: &[u8]) -> bool {
+    is_short_text(text) && bytes[at] == STR_6 | text.len() as u8
 }
 
 fn write_entry(gap: &mut Gap<'_>, entry: &Entry<'_>) {
@@ -130,9 +154,40 @@ pub(super) fn count(bytes: &[u8]) -> u16 {
 /// The offset behind the entry at `at`: that of the next one or of the end mark.
 #[inline]
 pub(super) fn after(bytes: &[u8], at: usize) -> usize {
-    let (head, text) = extent(bytes, at);
+    match bytes[at] {
+        0..STR_6 => at + 2,
+        first @ STR_6..INT_13 => at + first as usize - (STR_6 as usize - 2),
+        INT_13..STR_12 => at + 3,
+        _ => long_after(bytes, at),
+    }
+}
+
+/// The same for the rarer encodings.
+#[inline(never)]
+fn long_after(bytes: &[u8], at: usize) -> usize {
+    let (head, text) = long_extent(bytes, at);
     let body = head + text;
     at + body + backlen_size(body)
+}
+
+/// The value of the entry at `at`, and the offset behind the entry.
+#[inline(always)]
+pub(super) fn read(bytes: &[u8], at: usize) -> (LpValue<'_>, usize) {
+    match bytes[at] {
+        small @ 0..STR_6 => (LpValue::Int(small as i64), at + 2),
+        first @ STR_6..INT_13 => {
+            let end = at + 1 + (first & 0x3F) as usize;
+            (LpValue::Str(&bytes[at + 1..end]), end + 1)
+        }
+        high @ INT_13..STR_12 => (LpValue::Int(int_13(high, bytes[at + 1])), at + 3),
+        _ => read_long(bytes, at),
+    }
+}
+
+/// The same for the rarer encodings.
+#[inline(never)]
+fn read_long(bytes: &[u8], at: usize) -> (LpValue<'_>, usize) {
+    (value(bytes, at), long_after(bytes, at))
 }
 
 /// The offset of the entry that ends where `at` begins.
@@ -166,16 +221,20 @@ fn is_string(first: u8) -> bool {
 /// An integer of more than one byte, `entry` being its encoding and value.
 fn wide_int(entry: &[u8]) -> i64 {
     match *entry {
-        [high, low] => {
-            let bits = ((high & 0x1F) as u16) << 8 | low as u16;
-            ((bits << 3) as i16 >> 3) as i64
-        }
+        [high, low] => int_13(high, low),
         [_, a, b] => i16::from_le_bytes([a, b]) as i64,
         [_, a, b, c] => (i32::from_le_bytes([0, a, b, c]) >> 8) as i64,
         [_, a, b, c, d] => i32::from_le_bytes([a, b, c, d]) as i64,
         [_, a, b, c, d, e, f, g, h] => i64::from_le_bytes([a, b, c, d, e, f, g, h]),
         _ => 0,
     }
+}
+
+/// An integer of 13 bits.
+#[inline]
+fn int_13(high: u8, low: u8) -> i64 {
+    let bits = ((high & 0x1F) as u16) << 8 | low as u16;
+    ((bits << 3) as i16 >> 3) as i64
 }
 
 /// The bytes of an entry's encoding (with an integer's value) and of its string. The end mark and the unused encodings
@@ -207,34 +266,67 @@ fn long_extent(bytes: &[u8], at: usize) -> (usize, usize) {
 
 /// See [`super::Listpack::find_from`].
 pub(super) fn find(bytes: &[u8], from: usize, needle: &[u8], skip: usize) -> Option<usize> {
-    let int = parse_i64(needle);
+    if is_short_text(needle) { find_short(bytes, from, needle, skip) } else { find_any(bytes, from, needle, skip) }
+}
+
+/// The same for a short text that is no integer: its entry begins with one byte that tells its length.
+fn find_short(bytes: &[u8], from: usize, needle: &[u8], skip: usize) -> Option<usize> {
+    let head = STR_6 | needle.len() as u8;
     let mut at = from;
-    let mut to_skip = 0;
     loop {
         let first = *bytes.get(at)?;
-        if first == END {
-            return None;
-        }
-        let (head, text) = extent(bytes, at);
-        if to_skip > 0 {
-            to_skip -= 1;
-        } else {
-            let equal = if is_string(first) {
-                // Names of one collection often differ in their last byte only.
-                text == needle.len() && {
-                    let text = &bytes[at + head..at + head + text];
-                    text.last() == needle.last() && text == needle
-                }
-            } else {
-                int.is_some_and(|int| value(bytes, at) == LpValue::Int(int))
-            };
-            if equal {
+        if first == head {
+            let text = bytes.get(at + 1..at + 1 + needle.len())?;
+            // Names of one collection often differ in their last byte only.
+            if text.last() == needle.last() && text == needle {
                 return Some(at);
             }
-            to_skip = skip;
+        } else if first >= STR_12 && is_long_text(bytes, at, needle) {
+            return Some(at);
         }
-        let body = head + text;
-        at += body + backlen_size(body);
+        at = next(bytes, at)?;
+        for _ in 0..skip {
+            at = next(bytes, at)?;
+        }
+    }
+}
+
+/// Whether there is an entry with this text at `at`, told in a longer way: only foreign bytes tell a short text so.
+#[inline(never)]
+fn is_long_text(bytes: &[u8], at: usize, text: &[u8]) -> bool {
+    bytes[at] != END && value(bytes, at) == LpValue::Str(text)
+}
+
+/// The same for any.
+fn find_any(bytes: &[u8], from: usize, needle: &[u8], skip: usize) -> Option<usize> {
+    let int = parse_i64(needle);
+    let mut at = from;
+    loop {
+        let first = *bytes.get(at)?;
+        let equal = match first {
+            END => return None,
+            _ if is_string(first) => value(bytes, at) == LpValue::Str(needle),
+            _ => int.is_some_and(|int| value(bytes, at) == LpValue::Int(int)),
+        };
+        if equal {
+            return Some(at);
+        }
+        for _ in 0..=skip {
+            at = next(bytes, at)?;
+        }
+    }
+}
+
+/// The offset behind the entry at `at`; none at the end. In a walk every step waits for the one before, so that the usual
+/// one is a single sum.
+#[inline(always)]
+fn next(bytes: &[u8], at: usize) -> Option<usize> {
+    match *bytes.get(at)? {
+        0..STR_6 => Some(at + 2),
+        first @ STR_6..INT_13 => Some(at + first as usize - (STR_6 as usize - 2)),
+        INT_13..STR_12 => Some(at + 3),
+        END => None,
+        _ => Some(long_after(bytes, at)),
     }
 }
 

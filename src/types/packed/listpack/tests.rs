@@ -199,6 +199,18 @@ fn a_string_stored_as_such_is_found_though_it_looks_like_an_integer() {
 }
 
 #[test]
+fn a_short_text_is_found_however_its_length_is_told() {
+    let entries = [&[5, 1][..], &[0xE0, 2, b'h', b'i', 4], &[0xF0, 3, 0, 0, 0, b'y', b'o', b'u', 8], b"\x82me\x03"];
+    let bytes = [&[27, 0, 0, 0, 4, 0][..], &entries.concat(), &[0xFF]].concat();
+    let lp = Listpack::from_bytes(&bytes).unwrap();
+    for (index, text) in [(1, "hi"), (2, "you"), (3, "me")] {
+        assert_eq!(lp.find(text.as_bytes(), 0), lp.seek(index), "{text}");
+        assert_eq!(lp.find(text.as_bytes(), 1), lp.seek(index).filter(|_| index == 2), "{text}");
+    }
+    assert_eq!((lp.find(b"yo", 0), lp.find(b"", 0), lp.find(b"hi", 4)), (None, None, None));
+}
+
+#[test]
 fn foreign_bytes_are_refused() {
     let cases: [(&str, &[u8]); 15] = [
         ("nothing", &[]),

@@ -515,11 +515,11 @@ fn setinfo(ctx: &mut Ctx<'_, '_>) -> Result {
     let mut labels = ctx.session.client.labels.write();
     match () {
         () if ctx.args.is(2, "LIB-NAME") => {
-            check_name(value, "lib-name")?;
+            check_name(value, &ctx.args[2])?;
             labels.lib_name = value.to_vec();
         }
         () if ctx.args.is(2, "LIB-VER") => {
-            check_name(value, "lib-ver")?;
+            check_name(value, &ctx.args[2])?;
             labels.lib_ver = value.to_vec();
         }
         () => {
@@ -531,7 +531,7 @@ fn setinfo(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn setname(ctx: &mut Ctx<'_, '_>) -> Result {
-    check_name(&ctx.args[2], "Client names")?;
+    check_name(&ctx.args[2], b"Client names")?;
     ctx.session.client.labels.write().name = ctx.args[2].to_vec();
     ctx.reply.ok();
     Ok(Outcome::Done)

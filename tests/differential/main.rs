@@ -41,6 +41,7 @@ mod set;
 mod sort;
 mod stream;
 mod string;
+mod valkey;
 mod words;
 mod zset;
 
@@ -121,5 +122,5 @@ mod family {
         }
     }
     families! { acl, bits, connection, dump, geo, hash, hll, key, list, multi, pubsub, scan, script, set, sort, stream, string, zset }
-    later! { hexpire "HEXPIRE", newcomers "DELEX" }
+    later! { hexpire "HEXPIRE", newcomers "DELEX", valkey "DELIFEQ" }
 }

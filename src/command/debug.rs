@@ -4,6 +4,7 @@
 
 use super::ctx::{Ctx, Outcome, Result};
 use super::error::Error;
+use super::key::references_to;
 use super::reload::reload;
 use super::{Command, Handler};
 use crate::base::glob;
@@ -248,8 +249,9 @@ fn object(ctx: &mut Ctx<'_, '_>) -> Result {
     let entry = ctx.txn.peek(ctx.args.at(2)).ok_or(Error::NoSuchKey)?;
     let idle = lru::idle_seconds(entry.access(), &ctx.txn.keyspace().namespace, now_ms);
     let mut text = format!(
-        "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{idle}",
+        "Value at:{:p} refcount:{} encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{idle}",
         std::ptr::from_ref(entry),
+        references_to(entry, &ctx.txn.keyspace().namespace),
         encoding_of(entry),
         dump::saved_bytes(entry.value(), ctx.node.config.rdbcompression.get()),
         entry.access(),

@@ -58,3 +58,16 @@ fn fields_that_expire_count_as_no_change() {
     assert_eq!(client.info("stats", "expired_subkeys").as_deref(), Some("1"));
     assert_eq!(client.info("persistence", "rdb_changes_since_last_save").as_deref(), Some("3"));
 }
+
+/// They never wait for their time, and expire all the same.
+#[test]
+fn fields_given_a_time_that_has_passed_count_as_expired() {
+    let server = larder().start();
+    let mut client = server.connect();
+    client.run("HSET h a 1 b 2 c 3 d 4");
+    client.run("HEXPIRE h 0 FIELDS 2 a gone");
+    client.run("HGETEX h EXAT 1 FIELDS 2 b b");
+    client.run("HSETEX h PXAT 1 FIELDS 2 c 5 new 6");
+    client.run("HDEL h d");
+    assert_eq!(client.info("stats", "expired_subkeys").as_deref(), Some("4"));
+}

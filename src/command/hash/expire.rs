@@ -391,11 +391,12 @@ fn note_deadlines(note: &mut Note, done: &[Set]) {
     }
 }
 
-/// Logs the fields that were removed and those that have a new deadline, and nothing else.
+/// Logs the fields that were removed and those that have a new deadline, and nothing else. Removed ones count as expired.
 fn log_done(ctx: &mut Ctx<'_, '_>, key: &[u8], at: u64, names: &[&[u8]], done: &[Set]) {
     ctx.log_nothing();
     let of = |wanted: Set| names.iter().zip(done).filter(move |(_, set)| **set == wanted).map(|(name, _)| *name);
     of(Set::Deleted).for_each(|name| ctx.log_as(&[b"HDEL", key, name]));
+    ctx.txn.count_expired_fields(key, of(Set::Deleted).count() as u64);
     let set: Vec<&[u8]> = of(Set::Done).collect();
     if !set.is_empty() {
         log_deadline(ctx, key, at, &set);
@@ -686,14 +687,13 @@ fn hsetex(ctx: &mut Ctx<'_, '_>) -> Result {
     })?;
     if past {
         // They were there for a moment, so that who watches or listens learns of it.
-        ctx.txn.edit(key, Create::No, |hash: &mut Hash, note| {
+        let gone = ctx.txn.edit(key, Create::No, |hash: &mut Hash, note| {
             hash.prepare_deadlines();
-            for name in &names {
-                hash.remove(name);
-            }
             note.event("hdel");
             note.uncounted();
+            names.iter().filter(|name| hash.remove(name)).count()
         })?;
+        ctx.txn.count_expired_fields(key, gone.unwrap_or(0) as u64);
     }
     log_set(ctx, key, &request, past, &kept.unwrap_or_default());
     ctx.reply.int(1);

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::client::Client;
+use support::client::{Client, Value};
 use support::server::larder;
 
 /// The part of a line of the section Keyspace behind `name=`.
@@ -43,4 +43,31 @@ fn resetting_the_statistics_keeps_the_count_of_changes() {
     client.run("SET b 1");
     assert_eq!(client.info("persistence", "rdb_changes_since_last_save").as_deref(), Some("2"));
     assert_eq!(client.info("stats", "keyspace_hits").as_deref(), Some("0"));
+}
+
+/// The hash changes, but who asks for a snapshot after so many changes does not mean what time does.
+#[test]
+fn fields_that_expire_count_as_no_change() {
+    let server = larder().start();
+    let mut client = server.connect();
+    client.run("DEBUG SET-ACTIVE-EXPIRE 0");
+    client.run("HSET h a 1 b 2");
+    client.run("HPEXPIRE h 1 FIELDS 1 a");
+    std::thread::sleep(std::time::Duration::from_millis(2));
+    assert_eq!(client.run("HGET h a"), Value::Null);
+    assert_eq!(client.info("stats", "expired_subkeys").as_deref(), Some("1"));
+    assert_eq!(client.info("persistence", "rdb_changes_since_last_save").as_deref(), Some("3"));
+}
+
+/// They never wait for their time, and expire all the same.
+#[test]
+fn fields_given_a_time_that_has_passed_count_as_expired() {
+    let server = larder().start();
+    let mut client = server.connect();
+    client.run("HSET h a 1 b 2 c 3 d 4");
+    client.run("HEXPIRE h 0 FIELDS 2 a gone");
+    client.run("HGETEX h EXAT 1 FIELDS 2 b b");
+    client.run("HSETEX h PXAT 1 FIELDS 2 c 5 new 6");
+    client.run("HDEL h d");
+    assert_eq!(client.info("stats", "expired_subkeys").as_deref(), Some("4"));
 }

@@ -90,11 +90,23 @@ const CLIENT: Command = Command::container(
         ),
         Command::new(
             setinfo,
-            sub("SETINFO", "7.2.0", Arity::exactly(4), "Names the library of this connection.", SETINFO_ARGS),
+            CommandSpec {
+                tips: ON_ALL_NODES,
+                ..sub("SETINFO", "7.2.0", Arity::exactly(4), "Names the library of this connection.", SETINFO_ARGS)
+            },
         ),
         Command::new(
             setname,
-            sub("SETNAME", "2.6.9", Arity::exactly(3), "Names this connection.", &[Arg::string("connection-name")]),
+            CommandSpec {
+                tips: ON_ALL_NODES,
+                ..sub(
+                    "SETNAME",
+                    "2.6.9",
+                    Arity::exactly(3),
+                    "Names this connection.",
+                    &[Arg::string("connection-name")],
+                )
+            },
         ),
         tracking::CACHING,
         tracking::GETREDIR,
@@ -128,6 +140,7 @@ const fn sub(
     CommandSpec { name, since, arity, summary, args, ..BASE }
 }
 
+const ON_ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 const ON_OFF: &[Arg] = &[Arg::one_of("enabled", &[Arg::word("on", "ON"), Arg::word("off", "OFF")])];
 const REPLY_ARGS: &[Arg] =
     &[Arg::one_of("action", &[Arg::word("on", "ON"), Arg::word("off", "OFF"), Arg::word("skip", "SKIP")])];
@@ -515,11 +528,11 @@ fn setinfo(ctx: &mut Ctx<'_, '_>) -> Result {
     let mut labels = ctx.session.client.labels.write();
     match () {
         () if ctx.args.is(2, "LIB-NAME") => {
-            check_name(value, "lib-name")?;
+            check_name(value, &ctx.args[2])?;
             labels.lib_name = value.to_vec();
         }
         () if ctx.args.is(2, "LIB-VER") => {
-            check_name(value, "lib-ver")?;
+            check_name(value, &ctx.args[2])?;
             labels.lib_ver = value.to_vec();
         }
         () => {
@@ -531,7 +544,7 @@ fn setinfo(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn setname(ctx: &mut Ctx<'_, '_>) -> Result {
-    check_name(&ctx.args[2], "Client names")?;
+    check_name(&ctx.args[2], b"Client names")?;
     ctx.session.client.labels.write().name = ctx.args[2].to_vec();
     ctx.reply.ok();
     Ok(Outcome::Done)

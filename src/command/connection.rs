@@ -168,10 +168,12 @@ fn echo(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 /// A name may hold anything printable but spaces.
-pub(super) fn check_name(name: &[u8], what: &'static str) -> std::result::Result<(), Error> {
+pub(super) fn check_name(name: &[u8], what: &[u8]) -> std::result::Result<(), Error> {
     match name.iter().all(|b| (b'!'..=b'~').contains(b)) {
         true => Ok(()),
-        false => Err(Error::owned(format!("ERR {what} cannot contain spaces, newlines or special characters."))),
+        false => {
+            Err(Error::owned([b"ERR ", what, b" cannot contain spaces, newlines or special characters."].concat()))
+        }
     }
 }
 
@@ -194,7 +196,7 @@ fn hello(ctx: &mut Ctx<'_, '_>) -> Result {
             credentials = Some((cursor.take()?, cursor.take()?));
         } else if cursor.word_with("SETNAME", 1) {
             let wanted = cursor.take()?;
-            check_name(wanted, "Client names")?;
+            check_name(wanted, b"Client names")?;
             name = Some(wanted);
         } else {
             return Err(Error::of(&[b"ERR Syntax error in HELLO option '", cursor.take()?, b"'"]));

@@ -4,6 +4,7 @@
 
 use super::ctx::{Ctx, Outcome, Result};
 use super::error::Error;
+use super::key::references_to;
 use super::reload::reload;
 use super::{Command, Handler};
 use crate::base::glob;
@@ -182,20 +183,12 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Result {
 fn dataset_digest(ctx: &mut Ctx<'_, '_>) -> Result {
     let mut total = Digest::default();
     for db in 0..ctx.node.keyspace.databases() {
-        let mut part = Digest::default();
-        let mut keys = false;
-        for shard in ctx.txn.shards() {
-            shard.dbs[db].table.for_each(|entry| {
-                keys = true;
-                part.add(&digest::of_entry(entry).0);
-            });
+        if ctx.txn.shards().all(|shard| shard.dbs[db].table.is_empty()) {
+            continue;
         }
-        // The number of a database counts once, by XOR, if it has keys: the shards come in no order.
-        if keys {
-            let mut named = Digest::default();
-            named.mix(&(db as u32).to_be_bytes());
-            named.mix(&part.0);
-            total.add(&named.0);
+        total.mix(&(db as u32).to_be_bytes());
+        for shard in ctx.txn.shards() {
+            shard.dbs[db].table.for_each(|entry| total.add(&digest::of_entry(entry).0));
         }
     }
     ctx.reply.simple(total.hex());
@@ -256,8 +249,9 @@ fn object(ctx: &mut Ctx<'_, '_>) -> Result {
     let entry = ctx.txn.peek(ctx.args.at(2)).ok_or(Error::NoSuchKey)?;
     let idle = lru::idle_seconds(entry.access(), &ctx.txn.keyspace().namespace, now_ms);
     let mut text = format!(
-        "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{idle}",
+        "Value at:{:p} refcount:{} encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{idle}",
         std::ptr::from_ref(entry),
+        references_to(entry, &ctx.txn.keyspace().namespace),
         encoding_of(entry),
         dump::saved_bytes(entry.value(), ctx.node.config.rdbcompression.get()),
         entry.access(),
@@ -341,11 +335,11 @@ fn protocol(ctx: &mut Ctx<'_, '_>) -> Result {
             return Err(Error::Text("ERR RESP2 is not supported by this command"));
         }
         b"push" => {
+            // Clients that drop pushes wait for an answer all the same.
+            reply.bulk(b"Some real reply following the push reply");
             reply.push(2);
             reply.bulk(b"server-cpu-usage");
             reply.int(42);
-            // Clients that drop pushes wait for an answer all the same.
-            reply.bulk(b"Some real reply following the push reply");
         }
         b"verbatim" => reply.verbatim(b"txt", b"This is a verbatim\nstring"),
         b"true" => reply.bool(true),

@@ -552,10 +552,12 @@ fn hincrbyfloat(ctx: &mut Ctx<'_, '_>) -> Result {
 fn hrandfield(ctx: &mut Ctx<'_, '_>) -> Result {
     let (amount, with_values) = amount(ctx.args, 2, "WITHVALUES")?;
     let key = ctx.args.all()[1];
+    // Found or missed is what was there before its fields expire.
+    ctx.txn.read::<Hash>(key)?;
     expire::expire_all(ctx.txn, key);
     let mut rng = ctx.node.rng();
     let reply = &mut *ctx.reply;
-    let Some(hash) = ctx.txn.read::<Hash>(key)? else {
+    let Some(hash) = ctx.txn.peek_as::<Hash>(key)? else {
         if amount == Amount::One {
             reply.null()
         } else {

@@ -439,21 +439,18 @@ fn keys_of(ctx: &Ctx<'_, '_>) -> Result<Found> {
     let request = ctx.args.rest(2);
     let known = ctx.commands.resolve(request).map_err(|_| Error::Text("ERR Invalid command specified"))?;
     let spec = &known.command.spec;
+    if spec.keys.specs().iter().all(|keys| keys.access.is_channel()) {
+        return Err(Error::Text("ERR The command has no key arguments"));
+    }
     if !spec.arity.accepts(request.len()) {
         return Err(Error::Text("ERR Invalid number of arguments specified for command"));
     }
-    if matches!(spec.keys, Keys::None) {
-        return Err(Error::Text("ERR The command has no key arguments"));
-    }
     let invalid = Error::Text("ERR Invalid arguments specified for command");
     match spec.keys.find(request) {
-        Ok(found) if found.is_empty() && !spec.flags.has(Flags::NO_MANDATORY_KEYS) => Err(invalid),
         // Keys that may be left out (the sources of PFMERGE) are asked for here.
-        Ok(_) if spec.keys.specs().iter().any(|keys| lacks_keys(keys, request)) => {
-            if spec.flags.has(Flags::NO_MANDATORY_KEYS) { Ok(Found::new()) } else { Err(invalid) }
-        }
-        Ok(found) => Ok(found),
-        Err(_) => Err(invalid),
+        Ok(found) if !found.is_empty() && !spec.keys.specs().iter().any(|keys| lacks_keys(keys, request)) => Ok(found),
+        _ if spec.flags.has(Flags::NO_MANDATORY_KEYS) => Ok(Found::new()),
+        _ => Err(invalid),
     }
 }
 

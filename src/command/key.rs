@@ -5,6 +5,7 @@ use super::ctx::{Ctx, Outcome, Result};
 use super::error::Error;
 use super::introspect::help;
 use crate::keyspace::evict::{lfu, lru};
+use crate::keyspace::namespace::Namespace;
 use crate::keyspace::{Class, Entry, Txn};
 use crate::resp::reply::Reply;
 use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Keys, Propagate};
@@ -392,15 +393,17 @@ const NO_LFU: &str = "ERR An LFU maxmemory policy is not selected, access freque
 const LFU: &str = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching \
     between policies at runtime LRU and LFU data will take some time to adjust.";
 
-/// Values are never shared between keys here; small integers answer as Redis' do, which are unless they are copies.
 fn refcount(ctx: &mut Ctx<'_, '_>) -> Result {
     let namespace = &ctx.txn.keyspace().namespace;
+    about(ctx, |reply, entry| reply.int(references_to(entry, namespace)))
+}
+
+/// Values are never shared between keys here; small integers answer as Redis' do, which are unless they are copies.
+pub(super) fn references_to(entry: &Entry, namespace: &Namespace) -> i64 {
     let policy = namespace.policy();
     let shares = namespace.maxmemory_bytes() == 0 || !(policy.is_lru() || policy.is_lfu());
-    about(ctx, |reply, entry| {
-        let shared = shares && !entry.is_raw() && matches!(entry.str(), Some(StrRef::Int(0..SHARED_INTEGERS)));
-        reply.int(if shared { REFCOUNT_SHARED } else { 1 });
-    })
+    let small = !entry.is_raw() && matches!(entry.str(), Some(StrRef::Int(0..SHARED_INTEGERS)));
+    if shares && small { REFCOUNT_SHARED } else { 1 }
 }
 
 fn object_help(ctx: &mut Ctx<'_, '_>) -> Result {

@@ -509,11 +509,11 @@ fn wait(ctx: &mut Ctx<'_, '_>) -> Result {
 
 fn waitaof(ctx: &mut Ctx<'_, '_>) -> Result {
     let local = ctx.args.int(1)?;
-    let replicas = ctx.args.int(2)?;
-    let ms = wait_timeout(ctx.args.at(3), ctx.now_ms())?;
-    if !(0..=1).contains(&local) || replicas < 0 {
-        return Err(Error::OutOfRange);
+    if !(0..=1).contains(&local) {
+        return Err(Error::Text("ERR value is out of range, value must between 0 and 1"));
     }
+    let replicas = parse_i64(ctx.args.at(2)).filter(|count| *count >= 0).ok_or(Error::NotPositive)?;
+    let ms = wait_timeout(ctx.args.at(3), ctx.now_ms())?;
     if local > 0 {
         return Err(Error::Text("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
     }

@@ -395,10 +395,12 @@ fn set(ctx: &mut Ctx<'_, '_>) -> Result {
     }
     let options = Options::parse(&argv[3..], For::Set)?;
     let deadline = options.deadline(ctx.now_ms(), "set")?;
+    // An error comes before the old value, never behind it.
+    let may_set = may_set(ctx, &options)?;
     if options.get {
         get(ctx)?;
     }
-    if !may_set(ctx, &options)? {
+    if !may_set {
         if !options.get {
             ctx.reply.null();
         }
@@ -652,7 +654,9 @@ fn log_plainly(ctx: &mut Ctx<'_, '_>, keep_ttl: bool) {
 fn may_set(ctx: &Ctx<'_, '_>, options: &Options<'_>) -> Result<bool> {
     let key = ctx.args.all()[1];
     if let Some(condition) = options.condition {
-        return Ok(condition.holds(stored(ctx, key)?));
+        // What is compared is read.
+        let value = if ctx.txn.peek(key).is_some() { ctx.txn.str(key)? } else { None };
+        return condition.holds(value);
     }
     let exists = || ctx.txn.peek(key).is_some();
     Ok(!(options.nx && exists() || options.xx && !exists()))

@@ -124,15 +124,14 @@ fn delex(ctx: &mut Ctx<'_, '_>) -> Result {
     let argv = ctx.args.all();
     let holds = match *argv {
         [_, key] => ctx.txn.peek(key).is_some(),
-        [_, key, name, operand] => match ctx.txn.peek(key) {
+        [_, key, name, operand] => match ctx.txn.get(key) {
             None => false,
             Some(entry) => {
                 let text = "ERR Key should be of string type if conditions are specified";
                 let value = entry.str().ok_or(Error::Text(text))?;
                 let condition = Condition::new(&name.to_ascii_lowercase(), operand)
                     .ok_or(Error::Text("ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE"))?;
-                condition.check()?;
-                condition.holds(Some(value))
+                condition.holds(Some(value))?
             }
         },
         _ => return Err(Error::Arity("delex".into())),
@@ -142,7 +141,7 @@ fn delex(ctx: &mut Ctx<'_, '_>) -> Result {
 
 fn delifeq(ctx: &mut Ctx<'_, '_>) -> Result {
     let argv = ctx.args.all();
-    let holds = Condition::Is(argv[2]).holds(stored(ctx, argv[1])?);
+    let holds = Condition::Is(argv[2]).holds(stored(ctx, argv[1])?)?;
     delete_if(ctx, holds)
 }
 
@@ -188,10 +187,12 @@ fn set_one(ctx: &mut Ctx<'_, '_>, at: usize, options: &Options<'_>, deadline: Op
         None => Deadline::Clear,
     };
     ctx.txn.set_str(key, new_value(ctx, at + 1), after);
+    if deadline.is_some() {
+        ctx.txn.event(Class::GENERIC, "expire", key);
+    }
     ctx.txn.event(Class::STRING, "set", key);
     match deadline {
         Some(at) => {
-            ctx.txn.event(Class::GENERIC, "expire", key);
             ctx.log_as(&[b"SET", key, value, b"PXAT", itoa::Buffer::new().format(at).as_bytes()]);
         }
         None if options.keep_ttl => ctx.log_as(&[b"SET", key, value, b"KEEPTTL"]),

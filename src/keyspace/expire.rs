@@ -118,6 +118,7 @@ impl Txn<'_> {
             let fields = remove(hash);
             if !fields.is_empty() {
                 note.event("hexpired");
+                note.uncounted();
             }
             fields
         });

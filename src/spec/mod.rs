@@ -171,8 +171,8 @@ bitset! {
         FAST = 13, "fast";
         /// Allowed before AUTH.
         NO_AUTH = 14, "no_auth";
-        /// May cause replication without WRITE.
-        MAY_REPLICATE = 15, "may_replicate";
+        /// May cause replication without WRITE (COMMAND does not tell).
+        MAY_REPLICATE = 15, "";
         /// Not inside MULTI.
         NO_MULTI = 16, "no_multi";
         /// Keys are found by running a function over the arguments.

@@ -32,6 +32,7 @@ fn rule(command: &Command) -> Rule {
         b"CONFIG" if upper(1) == b"GET" && has(b"*") => Rule::ErrorOnly,
         b"CONFIG" if upper(1) == b"GET" => Rule::PairsInAnyOrder,
         b"TTL" | b"PTTL" | b"EXPIRETIME" | b"PEXPIRETIME" | b"LASTSAVE" => Rule::Near,
+        b"HTTL" | b"HPTTL" | b"HEXPIRETIME" | b"HPEXPIRETIME" => Rule::Near,
         b"OBJECT" if upper(1) == b"IDLETIME" => Rule::Near,
         b"RANDOMKEY" | b"SPOP" | b"SRANDMEMBER" | b"HRANDFIELD" | b"ZRANDMEMBER" => Rule::SameShape,
         // Texts that compare equal stay in the order the algorithm leaves them in.

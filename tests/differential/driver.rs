@@ -33,6 +33,14 @@ pub fn run(family: &Family, protocol: u8) {
     run_together(family, &[family], protocol);
 }
 
+/// The same, if the original knows `command`.
+pub fn run_where(command: &str, family: &Family, protocol: u8) {
+    match oracle().start().connect().run(&format!("COMMAND INFO {command}")) {
+        Value::Array(found) if found != [Value::Null] => run(family, protocol),
+        _ => println!("{}: left out, the original has no {command}", family.name),
+    }
+}
+
 /// The same with the commands of several families, on the same keys.
 pub fn run_together(family: &Family, families: &[&Family], protocol: u8) {
     let first_seed = seed("DIFF_SEED", 1);

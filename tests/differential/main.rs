@@ -10,6 +10,7 @@
 //! cargo test --test differential hash                 one family
 //! DIFF_SEED=7 DIFF_SEQUENCES=2000 cargo test ...      other sequences, more of them
 //! LARDER_BIN=/usr/bin/redis-server cargo test ...     the original against itself: must find nothing
+//! ORACLE_BIN=redis-server-8 cargo test ...            another original, and the families that only later ones know
 //! ```
 //! A new command is one line in its family's file; a new family is a file and a line below.
 
@@ -27,10 +28,12 @@ mod dump;
 mod geo;
 mod grammar;
 mod hash;
+mod hexpire;
 mod hll;
 mod key;
 mod list;
 mod multi;
+mod newcomers;
 mod pubsub;
 mod scan;
 mod script;
@@ -38,6 +41,7 @@ mod set;
 mod sort;
 mod stream;
 mod string;
+mod valkey;
 mod words;
 mod zset;
 
@@ -67,6 +71,18 @@ macro_rules! families {
             fn resp2() { super::super::driver::run(&super::super::$family::FAMILY, 2); }
             #[test]
             fn resp3() { super::super::driver::run(&super::super::$family::FAMILY, 3); }
+        }
+    )*};
+}
+
+/// The same for families that later originals have: what each is known by.
+macro_rules! later {
+    ($($family:ident $command:literal),* $(,)?) => {$(
+        mod $family {
+            #[test]
+            fn resp2() { super::super::driver::run_where($command, &super::super::$family::FAMILY, 2); }
+            #[test]
+            fn resp3() { super::super::driver::run_where($command, &super::super::$family::FAMILY, 3); }
         }
     )*};
 }
@@ -106,4 +122,5 @@ mod family {
         }
     }
     families! { acl, bits, connection, dump, geo, hash, hll, key, list, multi, pubsub, scan, script, set, sort, stream, string, zset }
+    later! { hexpire "HEXPIRE", newcomers "DELEX", valkey "DELIFEQ" }
 }

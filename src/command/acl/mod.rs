@@ -114,7 +114,6 @@ const ACL: Command = Command::container(
             CommandSpec {
                 complexity: "O(N) with N being the number of entries shown.",
                 args: &[Arg::one_of("operation", &[Arg::integer("count"), Arg::word("reset", "RESET")]).optional()],
-                tips: &["nondeterministic_output"],
                 ..row("LOG", "Who was refused, newest first.", Arity::at_least(2))
             },
         ),

@@ -32,7 +32,7 @@ pub const COMMANDS: &[Command] = &[
 const BASE: CommandSpec = CommandSpec { group: Group::Geo, categories: Categories::GEO, ..CommandSpec::BASE };
 
 const UNIT: Arg =
-    Arg::one_of("unit", &[Arg::word("m", "m"), Arg::word("km", "km"), Arg::word("ft", "ft"), Arg::word("mi", "mi")]);
+    Arg::one_of("unit", &[Arg::word("m", "M"), Arg::word("km", "KM"), Arg::word("ft", "FT"), Arg::word("mi", "MI")]);
 
 const GEOADD: Command = Command::new(
     geoadd,

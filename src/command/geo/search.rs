@@ -8,6 +8,7 @@ use super::super::ctx::{Ctx, Outcome, Result};
 use super::super::error::Error;
 use super::super::zset;
 use super::{BASE, UNIT, float_or, point_at, position_of, reply_point, unit_of};
+use crate::base::num::parse_i64;
 use crate::keyspace::{Class, Deadline};
 use crate::spec::keys::{BadKeys, Find, Found};
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, KeySpec, Keys, Propagate};
@@ -375,6 +376,8 @@ impl<'a> Request<'a> {
                 self.store_distance = true;
             } else if !self.form.is_search() {
                 return Err(Error::Syntax);
+            } else if self.has_corners() {
+                self.read_outline(args, &mut options)?;
             } else if (self.center == Center::None || from_member) && options.word_with("FROMMEMBER", 1) {
                 from_member = true;
                 self.center = center_of(source, options.take()?)?;
@@ -388,6 +391,11 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
+    /// Whether the outline is a polygon, which needs no centre and takes none.
+    fn has_corners(&self) -> bool {
+        matches!(self.outline, Some((Shape::Polygon(_), _)))
+    }
+
     /// Reads BYRADIUS, BYBOX or BYPOLYGON; the last of a kind counts, two kinds do not go together.
     fn read_outline(&mut self, args: Argv<'a>, options: &mut Cursor<'a>) -> Result<()> {
         let is = |outline: &Option<(Shape, f64)>, kind: fn(&Shape) -> bool| {
@@ -398,7 +406,8 @@ impl<'a> Request<'a> {
                 radius(options)?
             } else if is(&self.outline, |shape| matches!(shape, Shape::Box { .. })) && options.word_with("BYBOX", 3) {
                 rectangle(options)?
-            } else if is(&self.outline, |shape| matches!(shape, Shape::Polygon(_))) && options.word_with("BYPOLYGON", 1)
+            } else if (self.outline.is_none() && self.center == Center::None || self.has_corners())
+                && options.word_with("BYPOLYGON", 1)
             {
                 polygon(args, options)?
             } else {
@@ -417,11 +426,8 @@ impl<'a> Request<'a> {
                 "ERR {command} is not compatible with WITHDIST, WITHHASH and WITHCOORD options"
             )));
         }
-        let has_corners = matches!(self.outline, Some((Shape::Polygon(_), _)));
-        match self.center {
-            Center::None if self.form.is_search() && !has_corners => return search_error(b"FROMMEMBER or FROMLONLAT"),
-            Center::At(_) | Center::Nowhere if has_corners => return Err(Error::Syntax),
-            _ => {}
+        if self.center == Center::None && self.form.is_search() && !self.has_corners() {
+            return search_error(b"FROMMEMBER or FROMLONLAT");
         }
         if self.form.is_search() && self.outline.is_none() {
             return search_error(b"BYRADIUS and BYBOX");
@@ -471,12 +477,13 @@ fn rectangle(options: &mut Cursor<'_>) -> Result<(Shape, f64)> {
 }
 
 fn polygon(args: Argv<'_>, options: &mut Cursor<'_>) -> Result<(Shape, f64)> {
-    const FEWEST: usize = 3;
-    let count = usize::try_from(options.int()?).ok().filter(|count| *count >= FEWEST);
-    let count = count.ok_or(Error::Text("ERR BYPOLYGON needs at least 3 vertices"))?;
-    if options.left() / 2 < count {
-        return Err(Error::Syntax);
+    const FEWEST: i32 = 3;
+    let count = parse_i64(options.take()?).and_then(|count| i32::try_from(count).ok());
+    let count = count.ok_or(Error::Text("ERR invalid number of vertices"))?;
+    if count < FEWEST || (options.left() / 2) < count as usize {
+        return Err(Error::Text("ERR GEOSEARCH BYPOLYGON must have at least 3 vertices"));
     }
+    let count = count as usize;
     let first = options.at();
     let corners = (0..count).map(|corner| point_at(args, first + corner * 2)).collect::<Result<Vec<Point>>>()?;
     skip(options, count * 2)?;

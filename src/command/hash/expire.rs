@@ -6,11 +6,12 @@
 use super::{BASE, limits, live_field, reply_field};
 use crate::base::num::parse_i64;
 use crate::command::Command;
-use crate::command::args::Argv;
+use crate::command::args::{Argv, Cursor};
 use crate::command::ctx::{Ctx, Origin, Outcome, Result};
 use crate::command::error::Error;
 use crate::keyspace::Txn;
 use crate::keyspace::txn::{Create, Note};
+use crate::resp::reply::Reply;
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, Keys, Propagate};
 use crate::types::hash::{Deadline, Hash};
 
@@ -390,11 +391,12 @@ fn note_deadlines(note: &mut Note, done: &[Set]) {
     }
 }
 
-/// Logs the fields that were removed and those that have a new deadline, and nothing else.
+/// Logs the fields that were removed and those that have a new deadline, and nothing else. Removed ones count as expired.
 fn log_done(ctx: &mut Ctx<'_, '_>, key: &[u8], at: u64, names: &[&[u8]], done: &[Set]) {
     ctx.log_nothing();
     let of = |wanted: Set| names.iter().zip(done).filter(move |(_, set)| **set == wanted).map(|(name, _)| *name);
     of(Set::Deleted).for_each(|name| ctx.log_as(&[b"HDEL", key, name]));
+    ctx.txn.count_expired_fields(key, of(Set::Deleted).count() as u64);
     let set: Vec<&[u8]> = of(Set::Done).collect();
     if !set.is_empty() {
         log_deadline(ctx, key, at, &set);
@@ -490,20 +492,41 @@ enum Expiry {
     Keep,
 }
 
-/// Reads EX, PX, EXAT or PXAT if it comes next.
-fn expiry(words: &mut crate::command::args::Cursor<'_>, now_ms: u64, command: &'static str) -> Result<Option<Expiry>> {
+/// Reads EX, PX, EXAT or PXAT if it comes next; not a second time.
+fn expiry(words: &mut Cursor<'_>, said: &mut Expiry, now_ms: u64, command: Whose) -> Result<bool> {
     let clocks = [("EX", SECONDS), ("PX", MILLISECONDS), ("EXAT", UNIX_SECONDS), ("PXAT", UNIX_MILLISECONDS)];
     for (word, clock) in clocks {
         if words.word(word) {
+            command.once(*said)?;
             let text = words.take().map_err(|_| Error::Text("ERR missing expire time"))?;
-            return clock.deadline(text, now_ms, command).map(|at| Some(Expiry::At(at)));
+            *said = Expiry::At(clock.deadline(text, now_ms, command.name)?);
+            return Ok(true);
         }
     }
-    Ok(None)
+    Ok(false)
+}
+
+/// A command that gives deadlines while it reads or writes, with its words.
+#[derive(Clone, Copy)]
+struct Whose {
+    name: &'static str,
+    /// What it says to a second word about deadlines.
+    twice: &'static str,
+}
+
+const BY_HGETEX: Whose =
+    Whose { name: "hgetex", twice: "ERR Only one of EX, PX, EXAT, PXAT or PERSIST arguments can be specified" };
+const BY_HSETEX: Whose =
+    Whose { name: "hsetex", twice: "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified" };
+
+impl Whose {
+    fn once(self, said: Expiry) -> Result<()> {
+        if said == Expiry::Unsaid { Ok(()) } else { Err(Error::Text(self.twice)) }
+    }
 }
 
 /// Reads `numfields` and what follows it, `width` arguments to a field.
-fn counted<'a>(words: &mut crate::command::args::Cursor<'a>, width: usize) -> Result<&'a [&'a [u8]]> {
+fn counted<'a>(words: &mut Cursor<'a>, width: usize) -> Result<&'a [&'a [u8]]> {
     let count = parse_i64(words.take()?).filter(|count| *count > 0 && *count <= i64::from(i32::MAX));
     let count = count.ok_or(Error::Text("ERR invalid number of fields"))? as usize;
     let rest = words.rest();
@@ -514,31 +537,69 @@ fn counted<'a>(words: &mut crate::command::args::Cursor<'a>, width: usize) -> Re
     Ok(fields)
 }
 
+/// As a text of C, which ends at a zero.
 fn unknown_argument(word: &[u8]) -> Error {
-    Error::owned([b"ERR unknown argument: ", word].concat())
+    let text = word.split(|byte| *byte == 0).next().unwrap_or_default();
+    Error::owned([b"ERR unknown argument: ", text].concat())
 }
 
 fn hgetex(ctx: &mut Ctx<'_, '_>) -> Result {
     let (key, now_ms) = (ctx.args.all()[1], ctx.now_ms());
-    let (names, expiry) = hgetex_args(ctx.args, now_ms)?;
     ctx.txn.peek_as::<Hash>(key)?;
+    let (names, expiry) = hgetex_args(ctx.args, now_ms)?;
     ctx.txn.expire_named(key, names);
-    let Some(hash) = ctx.txn.read::<Hash>(key)? else {
-        ctx.reply.array(names.len());
-        names.iter().for_each(|_| ctx.reply.null());
-        return Ok(Outcome::Done);
-    };
-    ctx.reply.array(names.len());
-    for name in names {
-        match hash.get(name) {
-            Some(field) => reply_field(ctx.reply, &hash, field, name),
-            None => ctx.reply.null(),
+    let is_past = ctx.origin != Origin::Log && matches!(expiry, Expiry::At(at) if at <= now_ms as i64);
+    let reply = &mut *ctx.reply;
+    reply.array(names.len());
+    let done = ctx.txn.edit(key, Create::No, |hash: &mut Hash, note| {
+        if expiry != Expiry::Unsaid {
+            hash.prepare_deadlines();
         }
+        let done: Vec<Set> = names.iter().map(|name| get_one(reply, hash, name, expiry, is_past)).collect();
+        match expiry {
+            Expiry::Persist => note_persisted(note, &done),
+            _ => note_deadlines(note, &done),
+        }
+        done
+    })?;
+    match (done, expiry) {
+        (None, _) => names.iter().for_each(|_| ctx.reply.null()),
+        (Some(done), Expiry::At(at)) => log_done(ctx, key, at as u64, names, &done),
+        (Some(done), Expiry::Persist) => log_persisted(ctx, key, names, &done),
+        _ => {}
     }
+    Ok(Outcome::Done)
+}
+
+/// Answers with the value of a field, and does to its deadline what HGETEX was told to.
+fn get_one(reply: &mut Reply, hash: &mut Hash, name: &[u8], expiry: Expiry, is_past: bool) -> Set {
+    let Some(field) = hash.get(name) else {
+        reply.null();
+        return Set::NoField;
+    };
+    reply_field(reply, hash, field, name);
     match expiry {
-        Expiry::At(at) => give_deadline(ctx, key, names, at),
-        Expiry::Persist => take_deadlines(ctx, key, names),
-        Expiry::Unsaid | Expiry::Keep => Ok(Outcome::Done),
+        Expiry::At(at) => set_one(hash, name, at as u64, Only::Always, is_past),
+        Expiry::Persist if persist_one(hash, name) == 1 => Set::Done,
+        _ => Set::NotAllowed,
+    }
+}
+
+fn note_persisted(note: &mut Note, done: &[Set]) {
+    let changed = done.iter().filter(|set| **set == Set::Done).count();
+    if changed > 0 {
+        note.event("hpersist");
+        note.changed(changed as u64);
+    }
+}
+
+fn log_persisted(ctx: &mut Ctx<'_, '_>, key: &[u8], names: &[&[u8]], done: &[Set]) {
+    let taken = names.iter().zip(done).filter(|(_, set)| **set == Set::Done).map(|(name, _)| *name);
+    let taken: Vec<&[u8]> = taken.collect();
+    if !taken.is_empty() {
+        let mut count = itoa::Buffer::new();
+        let head: [&[u8]; 4] = [b"HPERSIST", key, b"FIELDS", count.format(taken.len()).as_bytes()];
+        ctx.log_as(&[&head, &*taken].concat());
     }
 }
 
@@ -547,45 +608,14 @@ fn hgetex_args<'a>(args: Argv<'a>, now_ms: u64) -> Result<(&'a [&'a [u8]], Expir
     while let Some(word) = words.peek() {
         if words.word("FIELDS") {
             names = Some(counted(&mut words, 1)?);
-            continue;
+        } else if words.word("PERSIST") {
+            BY_HGETEX.once(said)?;
+            said = Expiry::Persist;
+        } else if !expiry(&mut words, &mut said, now_ms, BY_HGETEX)? {
+            return Err(unknown_argument(word));
         }
-        let new = if words.word("PERSIST") { Some(Expiry::Persist) } else { expiry(&mut words, now_ms, "hgetex")? };
-        let new = new.ok_or_else(|| unknown_argument(word))?;
-        if said != Expiry::Unsaid {
-            return Err(Error::Text("ERR Only one of EX, PX, EXAT, PXAT or PERSIST arguments can be specified"));
-        }
-        said = new;
     }
     Ok((names.ok_or(FIELDS_MISSING)?, said))
-}
-
-fn give_deadline(ctx: &mut Ctx<'_, '_>, key: &[u8], names: &[&[u8]], at: i64) -> Result {
-    let is_past = at <= ctx.now_ms() as i64 && ctx.origin != Origin::Log;
-    let done = ctx.txn.edit(key, Create::No, |hash: &mut Hash, note| {
-        let done: Vec<Set> = names.iter().map(|name| set_one(hash, name, at as u64, Only::Always, is_past)).collect();
-        note_deadlines(note, &done);
-        done
-    })?;
-    log_done(ctx, key, at as u64, names, &done.unwrap_or_default());
-    Ok(Outcome::Done)
-}
-
-fn take_deadlines(ctx: &mut Ctx<'_, '_>, key: &[u8], names: &[&[u8]]) -> Result {
-    let taken = ctx.txn.edit(key, Create::No, |hash: &mut Hash, note| {
-        let taken: Vec<&[u8]> = names.iter().copied().filter(|name| persist_one(hash, name) == 1).collect();
-        if !taken.is_empty() {
-            note.event("hpersist");
-            note.changed(taken.len() as u64);
-        }
-        taken
-    })?;
-    let taken = taken.unwrap_or_default();
-    if !taken.is_empty() {
-        let mut count = itoa::Buffer::new();
-        let head: [&[u8]; 4] = [b"HPERSIST", key, b"FIELDS", count.format(taken.len()).as_bytes()];
-        ctx.log_as(&[&head, &*taken].concat());
-    }
-    Ok(Outcome::Done)
 }
 
 /// What HSETEX asks for.
@@ -604,20 +634,15 @@ impl<'a> SetEx<'a> {
             if words.word("FIELDS") {
                 pairs = Some(counted(&mut words, 2)?);
             } else if word.eq_ignore_ascii_case(b"FXX") || word.eq_ignore_ascii_case(b"FNX") {
-                if only_if.replace(words.word("FXX")).is_some() {
+                words.take()?;
+                if only_if.replace(word.eq_ignore_ascii_case(b"FXX")).is_some() {
                     return Err(Error::Text("ERR Only one of FXX or FNX arguments can be specified"));
                 }
-                words.word("FNX");
-            } else {
-                let new =
-                    if words.word("KEEPTTL") { Some(Expiry::Keep) } else { expiry(&mut words, now_ms, "hsetex")? };
-                let new = new.ok_or_else(|| unknown_argument(word))?;
-                if said != Expiry::Unsaid {
-                    return Err(Error::Text(
-                        "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
-                    ));
-                }
-                said = new;
+            } else if words.word("KEEPTTL") {
+                BY_HSETEX.once(said)?;
+                said = Expiry::Keep;
+            } else if !expiry(&mut words, &mut said, now_ms, BY_HSETEX)? {
+                return Err(unknown_argument(word));
             }
         }
         Ok(SetEx { pairs: pairs.ok_or(FIELDS_MISSING)?, expiry: said, only_if })
@@ -654,17 +679,22 @@ fn hsetex(ctx: &mut Ctx<'_, '_>) -> Result {
         }
         note.event("hset");
         note.changed(names.len() as u64);
-        if past {
-            for name in &names {
-                hash.remove(name);
-            }
-            note.event("hdel");
-        } else if let Deadline::At(_) = deadline {
+        if let Deadline::At(_) = deadline {
             note.event("hexpire");
         }
         let stamp = |name: &&'_ [u8]| hash.get(name).and_then(|field| field.deadline);
         names.iter().map(stamp).collect::<Vec<_>>()
     })?;
+    if past {
+        // They were there for a moment, so that who watches or listens learns of it.
+        let gone = ctx.txn.edit(key, Create::No, |hash: &mut Hash, note| {
+            hash.prepare_deadlines();
+            note.event("hdel");
+            note.uncounted();
+            names.iter().filter(|name| hash.remove(name)).count()
+        })?;
+        ctx.txn.count_expired_fields(key, gone.unwrap_or(0) as u64);
+    }
     log_set(ctx, key, &request, past, &kept.unwrap_or_default());
     ctx.reply.int(1);
     Ok(Outcome::Done)

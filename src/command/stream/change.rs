@@ -86,7 +86,7 @@ pub(super) const XDEL: Command = Command::new(
         flags: Flags::WRITE.and(Flags::FAST),
         keys: Keys::one(1, Access::DELETE),
         effect: Propagate::Verbatim,
-        args: &[Arg::key("key"), Arg::string("ID").multiple()],
+        args: &[Arg::key("key"), Arg::string("id").multiple()],
         ..BASE
     },
 );

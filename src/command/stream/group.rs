@@ -138,7 +138,7 @@ pub(super) const XACK: Command = Command::new(
         flags: Flags::WRITE.and(Flags::FAST),
         keys: Keys::one(1, Access::UPDATE),
         effect: Propagate::Verbatim,
-        args: &[Arg::key("key"), Arg::string("group"), Arg::string("ID").multiple()],
+        args: &[Arg::key("key"), Arg::string("group"), Arg::string("id").multiple()],
         ..BASE
     },
 );

@@ -33,7 +33,7 @@ pub(super) const XREAD: Command = Command::new(
         args: &[
             Arg::integer("count").token("COUNT").optional(),
             Arg::integer("milliseconds").token("BLOCK").optional(),
-            Arg::block("streams", &[Arg::key("key").multiple(), Arg::string("ID").multiple()]).token("STREAMS"),
+            Arg::block("streams", &[Arg::key("key").multiple(), Arg::string("id").multiple()]).token("STREAMS"),
         ],
         ..BASE
     },
@@ -58,7 +58,7 @@ pub(super) const XREADGROUP: Command = Command::new(
             Arg::integer("count").token("COUNT").optional(),
             Arg::integer("milliseconds").token("BLOCK").optional(),
             Arg::word("noack", "NOACK").optional(),
-            Arg::block("streams", &[Arg::key("key").multiple(), Arg::string("ID").multiple()]).token("STREAMS"),
+            Arg::block("streams", &[Arg::key("key").multiple(), Arg::string("id").multiple()]).token("STREAMS"),
         ],
         ..BASE
     },

@@ -401,7 +401,7 @@ impl Txn<'_> {
     }
 
     /// Counts fields that expired.
-    pub(in crate::keyspace) fn count_expired_fields(&mut self, key: &[u8], count: u64) {
+    pub fn count_expired_fields(&mut self, key: &[u8], count: u64) {
         self.shard_mut(key_hash(key)).counters.expired_fields += count;
     }
 }

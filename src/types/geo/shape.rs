@@ -38,12 +38,9 @@ pub(super) struct Bounds {
 }
 
 impl Search {
-    /// A search by the corners of a polygon, of which there are at least three. Its centre is the mean of them.
+    /// A search by the corners of a polygon, of which there are at least three.
     pub fn polygon(corners: Vec<Point>, unit: f64) -> Search {
-        let count = corners.len() as f64;
-        let mean = |axis: fn(&Point) -> f64| corners.iter().map(axis).sum::<f64>() / count;
-        let center = Point { longitude: mean(|corner| corner.longitude), latitude: mean(|corner| corner.latitude) };
-        Search { center, shape: Shape::Polygon(corners), unit }
+        Search { center: middle(&corners), shape: Shape::Polygon(corners), unit }
     }
 
     /// The distance in meters from the centre to a position within the shape; `None` for one outside.
@@ -88,6 +85,20 @@ impl Search {
             Shape::Polygon(corners) => corners.iter().map(|corner| self.center.distance(*corner)).fold(0.0, f64::max),
         }
     }
+}
+
+/// Where the mean of the corners, as points in space, lies on the globe.
+fn middle(corners: &[Point]) -> Point {
+    let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
+    for corner in corners {
+        let (longitude, latitude) = (radians(corner.longitude), radians(corner.latitude));
+        x += latitude.cos() * longitude.cos();
+        y += latitude.cos() * longitude.sin();
+        z += latitude.sin();
+    }
+    let count = corners.len() as f64;
+    (x, y, z) = (x / count, y / count, z / count);
+    Point { longitude: degrees(y.atan2(x)), latitude: degrees(z.atan2((x * x + y * y).sqrt())) }
 }
 
 fn bounds_of(corners: &[Point]) -> Bounds {
@@ -142,6 +153,13 @@ mod tests {
         assert!(search(400.0, 400.0).distance_within(PALERMO).is_some());
         assert!(search(200.0, 400.0).distance_within(PALERMO).is_none());
         assert!(search(400.0, 200.0).distance_within(PALERMO).is_none());
+    }
+
+    #[test]
+    fn the_middle_of_a_polygon_lies_on_the_globe_not_on_the_map() {
+        let box_of = corners(&[(10.0, 30.0), (14.0, 30.0), (14.0, 40.0), (10.0, 40.0)]);
+        let Point { longitude, latitude } = Search::polygon(box_of, 1.0).center;
+        assert!((longitude - 12.0).abs() < 1e-9 && (latitude - 35.0164).abs() < 1e-4, "{longitude} {latitude}");
     }
 
     #[test]

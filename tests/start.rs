@@ -254,6 +254,25 @@ fn a_link_called_redis_server_and_a_configuration_on_the_input_will_do() {
     assert!(child.wait().expect("it ends").success());
 }
 
+#[test]
+fn the_port_moves_while_clients_stay() {
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    for workers in ["1", "2"] {
+        let server = larder().set("worker-threads", workers).start();
+        let mut client = server.connect();
+        let port = free();
+        assert_eq!(client.text(&format!("CONFIG SET port {port}")), "OK");
+        assert_eq!(Client::tcp(port).expect("the new port is open").text("PING"), "PONG");
+        assert!(Client::tcp(server.port()).is_err(), "the old port is closed");
+        assert_eq!(client.text(&format!("CONFIG SET port {}", server.port())), "OK");
+        assert_eq!(server.connect().text("PING"), "PONG");
+        let other = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let taken = other.local_addr().expect("its address").port();
+        assert!(client.run(&format!("CONFIG SET port {taken}")).to_string().contains("Unable to listen on this port"));
+        assert_eq!(client.text("PING"), "PONG");
+    }
+}
+
 /// A connection to a server that is just starting.
 fn wait_for(socket: &Path) -> Client {
     wait_until(|| {

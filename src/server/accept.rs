@@ -1,8 +1,9 @@
 //! Listening and accepting: from a socket to a worker.
 //!
-//! Listeners live on the main thread's runtime, or on that of a worker that is the only one, one task each; what they accept is registered with a runtime only on its
-//! worker. `CONFIG SET port` and `bind` renew them: the old ones are
-//! closed first, because the new addresses may overlap with theirs.
+//! Listeners live on the runtime of the first worker, one task each: as a rule it serves what they accept, and need not be
+//! woken for it by another thread. While it is stuck in a long command the main thread accepts in its place. What is
+//! accepted is registered with a runtime only on its worker. `CONFIG SET port` and `bind` renew the listeners: the old ones
+//! stop first, because the new addresses may overlap with theirs.
 
 #![allow(unsafe_code)] // registering a socket has no safe form; going without saves two system calls per connection
 
@@ -12,8 +13,10 @@ use super::start::reason;
 use crate::client::Peer;
 use crate::config::Config;
 use crate::engine::Engine;
+use parking_lot::Mutex;
+use socket2::SockRef;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::Ordering::Relaxed;
@@ -26,56 +29,111 @@ use tokio::task::JoinHandle;
 pub(super) struct Listening {
     engine: Weak<Engine>,
     workers: Arc<Workers>,
-    /// Where the listeners live.
+    /// Where listeners live.
     home: Handle,
-    tcp: Vec<JoinHandle<()>>,
+    doors: Vec<Door>,
+}
+
+/// A listener, and who accepts on it.
+struct Door {
+    listener: Listener,
+    at_home: JoinHandle<()>,
+    stand_in: Option<JoinHandle<()>>,
+}
+
+/// A socket that listens.
+pub(super) enum Listener {
+    /// For TCP.
+    Tcp(TcpListener),
+    /// For a Unix socket.
+    Unix(UnixListener),
 }
 
 impl Listening {
     /// Nothing yet; listeners will live on this runtime.
     pub(super) fn new(engine: &Arc<Engine>, workers: Arc<Workers>, home: Handle) -> Listening {
-        Listening { engine: Arc::downgrade(engine), workers, home, tcp: Vec::new() }
+        Listening { engine: Arc::downgrade(engine), workers, home, doors: Vec::new() }
     }
 
     /// Accepts on these, from now on.
-    pub(super) fn accept_tcp(&mut self, listeners: Vec<TcpListener>) -> Result<(), String> {
-        let Some(engine) = self.engine.upgrade() else { return Ok(()) };
+    pub(super) fn accept(&mut self, listeners: impl IntoIterator<Item = Listener>) -> Result<(), String> {
         for listener in listeners {
-            let listener = self.watched(listener)?;
-            self.tcp.push(self.home.spawn(accept_tcp(engine.clone(), listener, self.workers.clone())));
+            let at_home = self.accept_at(&self.home, &listener)?;
+            self.doors.push(Door { listener, at_home, stand_in: None });
         }
         Ok(())
     }
 
-    /// Accepts on the Unix socket to the end.
-    pub(super) fn accept_unix(&mut self, listener: UnixListener) -> Result<(), String> {
-        if let Some(engine) = self.engine.upgrade() {
-            let listener = self.watched(listener)?;
-            self.home.spawn(accept_unix(engine, listener, self.workers.clone()));
-        }
-        Ok(())
+    /// Begins to accept on a listener at this runtime, beside others that do.
+    fn accept_at(&self, home: &Handle, listener: &Listener) -> Result<JoinHandle<()>, String> {
+        let engine = self.engine.upgrade().ok_or("The server is stopping")?;
+        let workers = self.workers.clone();
+        let unable = |e| format!("Can't wait for connections: {e}");
+        Ok(match listener {
+            Listener::Tcp(listener) => {
+                let listener = watched(home, listener.try_clone()).map_err(unable)?;
+                home.spawn(accept_tcp(engine, listener, workers))
+            }
+            Listener::Unix(listener) => {
+                let listener = watched(home, listener.try_clone()).map_err(unable)?;
+                home.spawn(accept_unix(engine, listener, workers))
+            }
+        })
     }
 
-    /// A listener that can be waited for.
-    fn watched<L: Owned>(&self, listener: L) -> Result<AsyncFd<L>, String> {
-        let _at_home = self.home.enter();
-        // SAFETY: a listener of the standard library owns its one open socket until it is dropped, which is when the
-        // `AsyncFd` drops it, after the socket has left the runtime.
-        let watched = unsafe { AsyncFd::register(listener) };
-        watched.map_err(|e| format!("Can't wait for connections: {e}"))
+    /// Accepts on the current runtime too, while the first worker is stuck.
+    fn stand_in(&mut self, stuck: bool) {
+        for at in 0..self.doors.len() {
+            let begun = stuck.then(|| self.accept_at(&Handle::current(), &self.doors[at].listener));
+            let begun = begun.and_then(|begun| begun.inspect_err(|why| tracing::warn!("{why}")).ok());
+            if let Some(before) = std::mem::replace(&mut self.doors[at].stand_in, begun) {
+                before.abort();
+            }
+        }
     }
 
-    /// Closes the TCP listeners and opens those that the configuration names now.
-    pub(super) async fn renew(&mut self) -> Result<(), String> {
-        for task in self.tcp.drain(..) {
-            task.abort();
-            // It ends by being aborted, which is what is wanted; then its socket is closed.
-            let _ = task.await;
-        }
+    /// Stops the TCP listeners and opens those that the configuration names now. It waits for no worker: the one that
+    /// listeners live on may be the one that asks for it.
+    pub(super) fn renew(&mut self) -> Result<(), String> {
+        let (tcp, unix) = self.doors.drain(..).partition(|door| matches!(door.listener, Listener::Tcp(_)));
+        self.doors = unix;
+        Vec::into_iter(tcp).for_each(Door::close);
         let Some(engine) = self.engine.upgrade() else { return Ok(()) };
         let listeners = bind_tcp(&engine.node.config)?;
-        self.accept_tcp(listeners)
+        self.accept(listeners.into_iter().map(Listener::Tcp))
     }
+}
+
+impl Door {
+    /// Nobody comes in any more, though the tasks that accept take a moment to end.
+    fn close(self) {
+        if let Listener::Tcp(listener) = &self.listener {
+            // One that cannot be stopped is closed with the last of its tasks.
+            let _ = SockRef::from(listener).shutdown(Shutdown::Both);
+        }
+        self.at_home.abort();
+        if let Some(stand_in) = self.stand_in {
+            stand_in.abort();
+        }
+    }
+}
+
+/// Has the main thread accept whenever the first worker is stuck.
+pub(super) async fn stand_in_when_stuck(listening: Arc<Mutex<Listening>>, workers: Arc<Workers>) {
+    let mut stuck = workers.watch_stuck();
+    while stuck.changed().await.is_ok() {
+        let is_stuck = *stuck.borrow_and_update();
+        listening.lock().stand_in(is_stuck);
+    }
+}
+
+/// A listener that can be waited for at this runtime.
+fn watched<L: Owned>(home: &Handle, listener: io::Result<L>) -> io::Result<AsyncFd<L>> {
+    let listener = listener?;
+    let _at_home = home.enter();
+    // SAFETY: a listener of the standard library owns its one open socket until it is dropped, which is when the `AsyncFd`
+    // drops it, after the socket has left the runtime.
+    unsafe { AsyncFd::register(listener) }.map_err(io::Error::from)
 }
 
 /// Opens a listener for each address of `bind`; none without a port.
@@ -161,6 +219,8 @@ async fn accept_tcp(engine: Arc<Engine>, listener: AsyncFd<TcpListener>, workers
     loop {
         let (mut stream, address) = match next(&listener, TcpListener::accept).await {
             Ok(accepted) => accepted,
+            // It no longer listens.
+            Err(e) if e.kind() == io::ErrorKind::InvalidInput => return,
             Err(e) => {
                 tracing::warn!("Error accepting a client connection: {}", reason(&e));
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;

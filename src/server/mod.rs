@@ -1,7 +1,8 @@
 //! Run and graceful stop.
 //!
-//! The main thread accepts connections (unless there is one worker, which does it itself), waits for signals and ticks. Each of N workers is a thread with its own
-//! current-thread runtime; a connection lives on one of them at a time (`place`).
+//! The main thread waits for signals and ticks, and accepts connections while the first worker, which does that as a rule,
+//! is stuck. Each of N workers is a thread with its own current-thread runtime; a connection lives on one of them at a time
+//! (`place`).
 
 pub mod accept;
 mod ahead;
@@ -27,9 +28,10 @@ use crate::command::CommandTable;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::node::Node;
-use accept::Listening;
+use accept::{Listener, Listening};
 use conn::{Conn, End};
 use cron::Sweeper;
+use parking_lot::Mutex;
 use place::{Arrivals, Balance, Handed, Socket, Stream, Workers};
 use settings::Settings;
 use std::io;
@@ -87,17 +89,11 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
         tracing::info!("Ready to accept connections unix");
     }
     start::tell_ready(&config);
-    // A worker that is the only one accepts by itself: it need not be woken by another thread. More of them are served by
-    // the main thread, whatever one of them is busy with.
-    let home = match &mut started[..] {
-        [only] => only.await.map_err(|_| "Can't start a worker")?,
-        _ => Handle::current(),
-    };
+    let home = started.swap_remove(0).await.map_err(|_| "Can't start a worker")?;
     let mut listening = Listening::new(&engine, workers.clone(), home);
-    listening.accept_tcp(tcp)?;
-    if let Some(listener) = unix {
-        listening.accept_unix(listener)?;
-    }
+    listening.accept(tcp.into_iter().map(Listener::Tcp).chain(unix.map(Listener::Unix)))?;
+    let listening = Arc::new(Mutex::new(listening));
+    tokio::spawn(accept::stand_in_when_stuck(listening.clone(), workers.clone()));
     engine.node.stats.startup_bytes.store(crate::base::alloc::used_memory() as u64, Relaxed);
     // Set once; nobody was here before.
     let _ = engine.node.settings.set(Box::new(Settings::new(&engine, listening)));

@@ -1,8 +1,7 @@
 //! What follows a change of the configuration: sockets, limits of the process, the file.
 //!
-//! Handlers run on workers; listeners belong to the main thread's runtime. A change of `port` or `bind` is a task there
-//! that closes the old listeners before it opens the new ones (the addresses may overlap), while the worker waits. The
-//! main thread never waits for a worker while it serves, so this ends; should the server be stopping, the wait does.
+//! Handlers run on workers. A change of `port` or `bind` stops the old listeners before it opens the new ones (the
+//! addresses may overlap), wherever those who accept on them live.
 
 use crate::acl::file;
 use crate::acl::user::DEFAULT;
@@ -16,29 +15,19 @@ use crate::engine::Engine;
 use crate::server::accept::Listening;
 use crate::server::{start, users};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
-use std::time::Duration;
-
-/// How long a worker waits for new listeners.
-const LISTEN_MAX: Duration = Duration::from_secs(5);
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Acts on changes for a running server.
 pub struct Settings {
     engine: Weak<Engine>,
-    listening: Arc<tokio::sync::Mutex<Listening>>,
-    runtime: tokio::runtime::Handle,
+    listening: Arc<parking_lot::Mutex<Listening>>,
     oom: OomScore,
 }
 
 impl Settings {
-    /// For this engine, whose listeners live on the current runtime. Brings the kernel's score up to date.
-    pub(super) fn new(engine: &Arc<Engine>, listening: Listening) -> Settings {
-        let settings = Settings {
-            engine: Arc::downgrade(engine),
-            listening: Arc::new(tokio::sync::Mutex::new(listening)),
-            runtime: tokio::runtime::Handle::current(),
-            oom: OomScore::default(),
-        };
+    /// For this engine and its listeners. Brings the kernel's score up to date.
+    pub(super) fn new(engine: &Arc<Engine>, listening: Arc<parking_lot::Mutex<Listening>>) -> Settings {
+        let settings = Settings { engine: Arc::downgrade(engine), listening, oom: OomScore::default() };
         if let Err(error) = settings.oom.apply(&engine.node.config) {
             tracing::warn!("Unable to write oom_score_adj: {}", start::reason(&error));
         }
@@ -47,13 +36,7 @@ impl Settings {
 
     /// Listens where the configuration says now.
     fn listen(&self) -> Result<(), String> {
-        let (done, wait) = mpsc::channel();
-        let listening = self.listening.clone();
-        self.runtime.spawn(async move {
-            // The worker may have stopped waiting.
-            let _ = done.send(listening.lock().await.renew().await);
-        });
-        wait.recv_timeout(LISTEN_MAX).unwrap_or_else(|_| Err("the server is stopping".into()))
+        self.listening.lock().renew()
     }
 
     /// The password of the user `default`. Sessions that wait for one are to look whether they still need to.

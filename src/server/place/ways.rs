@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::{Handle, RuntimeMetrics};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// A connected socket that belongs to no runtime.
 pub(in crate::server) enum Socket {
@@ -66,7 +66,7 @@ pub(in crate::server) struct Workers {
     /// Connections live on all workers, not on the first only.
     spread: AtomicBool,
     /// The first worker has been in one command for long.
-    stuck: AtomicBool,
+    stuck: watch::Sender<bool>,
 }
 
 /// What a worker takes connections from.
@@ -81,7 +81,7 @@ impl Workers {
                 (Way { hand, load: AtomicUsize::new(0), pulse: OnceLock::new() }, arrivals)
             })
             .unzip();
-        let workers = Workers { ways, spread: AtomicBool::new(false), stuck: AtomicBool::new(false) };
+        let workers = Workers { ways, spread: AtomicBool::new(false), stuck: watch::Sender::new(false) };
         (Arc::new(workers), arrivals)
     }
 
@@ -97,9 +97,12 @@ impl Workers {
     /// A new connection goes to the worker that it is to live on. It counts as a client from now on, so that no more come
     /// than may (`maxclients`).
     pub(in crate::server) fn place(&self, engine: &Engine, socket: Socket, peer: Peer) {
-        let spread = self.spread.load(Relaxed) || self.stuck.load(Relaxed);
-        let fewest = || (0..self.count()).min_by_key(|worker| self.load(*worker));
-        let worker = if spread { fewest().unwrap_or(0) } else { 0 };
+        let choice = match (*self.stuck.borrow(), self.spread.load(Relaxed)) {
+            (true, _) => 1..self.count(),
+            (false, true) => 0..self.count(),
+            (false, false) => 0..1,
+        };
+        let worker = choice.min_by_key(|worker| self.load(*worker)).unwrap_or(0);
         let now_ms = engine.node.clock.monotonic_us() / 1000;
         self.hand(worker, Handed::New(socket, engine.node.clients.add(worker, peer, now_ms)));
     }
@@ -143,7 +146,12 @@ impl Workers {
 
     /// The first worker has been in one command for long, or no more.
     pub(in crate::server) fn set_stuck(&self, stuck: bool) {
-        self.stuck.store(stuck, Relaxed);
+        self.stuck.send_if_modified(|was| std::mem::replace(was, stuck) != stuck);
+    }
+
+    /// Tells when that changes.
+    pub(in crate::server) fn watch_stuck(&self) -> watch::Receiver<bool> {
+        self.stuck.subscribe()
     }
 
     /// A worker has one connection less.

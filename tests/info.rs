@@ -71,3 +71,24 @@ fn fields_given_a_time_that_has_passed_count_as_expired() {
     client.run("HDEL h d");
     assert_eq!(client.info("stats", "expired_subkeys").as_deref(), Some("4"));
 }
+
+/// A consumer that a claim makes is a change of its own.
+#[test]
+fn claims_count_the_consumer_they_make() {
+    let server = larder().start();
+    let mut client = server.connect();
+    for line in ["XADD s 1-1 a b", "XADD s 1-2 a b", "XGROUP CREATE s g 0", "XREADGROUP GROUP g old STREAMS s >"] {
+        client.run(line);
+    }
+    let count = |client: &mut Client| {
+        let text = client.info("persistence", "rdb_changes_since_last_save").expect("INFO tells it");
+        text.parse::<u64>().expect("a number")
+    };
+    let commands =
+        [("XCLAIM s g new 0 1-1 1-2", 3), ("XCLAIM s g new 0 1-1 1-2", 2), ("XAUTOCLAIM s g newer 0 0 COUNT 1", 2)];
+    for (line, changes) in commands {
+        let before = count(&mut client);
+        client.run(line);
+        assert_eq!(count(&mut client) - before, changes, "{line}");
+    }
+}

@@ -487,15 +487,17 @@ fn pos_query(args: Argv<'_>) -> Result<(PosQuery, bool)> {
     Ok((query, many))
 }
 
+/// The smallest integer cannot be turned round.
+const SMALLEST: Error =
+    Error::Text("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+
 fn rank_of(rank: i64) -> Result<(End, usize)> {
     match rank {
         0 => Err(Error::Text(
             "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to \
              start from the end of the list",
         )),
-        i64::MIN => Err(Error::Text(
-            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-        )),
+        i64::MIN => Err(SMALLEST),
         1.. => Ok((End::Front, rank as usize)),
         _ => Ok((End::Back, -rank as usize)),
     }
@@ -544,6 +546,9 @@ fn linsert(ctx: &mut Ctx<'_, '_>) -> Result {
 
 fn lrem(ctx: &mut Ctx<'_, '_>) -> Result {
     let count = ctx.args.int(2)?;
+    if count == i64::MIN {
+        return Err(SMALLEST);
+    }
     let limits = limits(ctx.node);
     let (key, value) = (ctx.args.all()[1], ctx.args.all()[3]);
     let removed = ctx.txn.edit(key, Create::No, |list: &mut List, note| {

@@ -89,9 +89,9 @@ const DIFFERENCES: &[Difference] = &[
         reason: "since 7.2 an ID is held against the last deleted one first",
     },
     Difference {
-        command: "LPOS",
+        command: "LPOS|LREM",
         explains: |_, ours, _| says(ours, "ERR value is out of range, value must between"),
-        reason: "since 7.2 the smallest integer is no rank",
+        reason: "since 7.2 the smallest integer is no rank, since 7.4 no count",
     },
     Difference {
         command: "XINFO",

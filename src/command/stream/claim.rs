@@ -78,15 +78,15 @@ fn int_or(text: &[u8], error: &'static str) -> Result<i64> {
     num::parse_i64(text).ok_or(Error::Text(error))
 }
 
-/// The consumer of that name, created when it is missing, and seen now.
-fn seen_consumer(group: &mut Group, name: &[u8], now: i64, note: &mut Note) -> Option<ConsumerId> {
+/// The consumer of that name, created when it is missing, and seen now; and how many changes that was.
+fn seen_consumer(group: &mut Group, name: &[u8], now: i64, note: &mut Note) -> Option<(ConsumerId, u64)> {
     let created = group.create_consumer(name, now);
     if created.is_some() {
         note.event("xgroup-createconsumer");
     }
     let consumer = created.or_else(|| group.find_consumer(name))?;
     group.mark_seen(consumer, now);
-    Some(consumer)
+    Some((consumer, created.is_some() as u64))
 }
 
 /// XCLAIM, read.
@@ -146,9 +146,11 @@ fn xclaim(ctx: &mut Ctx<'_, '_>) -> Result {
         note.hide();
         let Some((mut group, log)) = stream.group_mut(name) else { return };
         let mut moved = group.raise_last_id(request.last_id);
-        let Some(consumer) = seen_consumer(&mut group, consumer, request.options.now, note) else { return };
+        let Some((consumer, mut changes)) = seen_consumer(&mut group, consumer, request.options.now, note) else {
+            return;
+        };
         let array = reply.begin_array();
-        let (mut claimed, mut changes) = (0, 0);
+        let mut claimed = 0;
         for &id in &request.ids {
             match group.claim(log, id, consumer, &request.options) {
                 Claim::Left => continue,
@@ -208,14 +210,14 @@ fn xautoclaim(ctx: &mut Ctx<'_, '_>) -> Result {
     ctx.txn.edit::<Stream, _>(key, Create::No, |stream, note| {
         note.hide();
         let Some((mut group, log)) = stream.group_mut(name) else { return };
-        let Some(consumer) = seen_consumer(&mut group, consumer, now, note) else { return };
+        let Some((consumer, created)) = seen_consumer(&mut group, consumer, now, note) else { return };
         let done = group.autoclaim(log, consumer, &walk);
         for (id, claim) in &done.touched {
             if let Claim::Claimed(nack) | Claim::Gone(nack) = claim {
                 effects.push_claim(key, name, &group, *id, nack);
             }
         }
-        note.changed(done.touched.len() as u64);
+        note.changed(created + done.touched.len() as u64);
         reply.array(3);
         reply_id(reply, done.next);
         let claimed = done.touched.iter().filter(|(_, claim)| matches!(claim, Claim::Claimed(_)));

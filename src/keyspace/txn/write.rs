@@ -144,7 +144,9 @@ impl Txn<'_> {
             if matches!(entry.kind(), Kind::Str) {
                 let (old, word) = (entry.expiry(), entry.access());
                 entry.set_str(&value);
-                entry.set_access(evict::touched(word, ns, now_ms, hash));
+                // What is set anew is fresh, but how often its key is used is what it was.
+                let keeps = self.no_touch && ns.policy().is_lfu();
+                entry.set_access(if keeps { word } else { evict::touched(word, ns, now_ms, hash) });
                 if deadline != Deadline::Keep {
                     let at = if let Deadline::At(at) = deadline { Some(at) } else { None };
                     if old != at {
@@ -249,7 +251,7 @@ impl Txn<'_> {
         let word = entry.access();
         let Some((result, spent)) = edit_entry(entry, key, &mut note, f) else { return Err(WrongType) };
         let after = entry.field_deadline();
-        entry.set_access(evict::touched(word, ns, now_ms, hash));
+        entry.set_access(if self.no_touch { word } else { evict::touched(word, ns, now_ms, hash) });
         if before != after {
             part.volatile_fields = part.volatile_fields + after.is_some() as usize - before.is_some() as usize;
             match after {
@@ -290,7 +292,9 @@ impl Txn<'_> {
         }
         shard.save_old(db, hash, key);
         let entry = shard.dbs[db].table.get_mut(hash, key).expect("looked up just now under the same lock");
-        entry.set_access(evict::touched(entry.access(), ns, now_ms, hash));
+        if !self.no_touch {
+            entry.set_access(evict::touched(entry.access(), ns, now_ms, hash));
+        }
         let result = to_its_end(|| entry.with_bytes_mut(f)).expect("the kind was compared");
         self.changed(key, hash, 1);
         Ok(result)
@@ -322,7 +326,9 @@ impl Txn<'_> {
         let Some(old_len) = old_len else { return Err(WrongType) };
         shard.save_old(db, hash, key);
         let entry = shard.dbs[db].table.get_mut(hash, key).expect("looked up just now under the same lock");
-        entry.set_access(evict::touched(entry.access(), ns, now_ms, hash));
+        if !self.no_touch {
+            entry.set_access(evict::touched(entry.access(), ns, now_ms, hash));
+        }
         let (result, places) = to_its_end(|| entry.with_slice_mut(min_len, f)).expect("the kind was compared");
         if places > 0 || min_len > old_len {
             self.changed(key, hash, places.max(1));

@@ -279,12 +279,12 @@ pub fn find_one(spec: &KeySpec, argv: &[&[u8]], found: &mut Found) -> Result<(),
         }
         Find::Numkeys { index, first: offset, step } => {
             let text = argv.get(first + index as usize).ok_or(BadKeys)?;
-            let count = parse_count(text).ok_or(BadKeys)?;
             let start = first + offset as usize;
             let step = step.max(1) as usize;
-            if count > 0 && start.saturating_add((count - 1).saturating_mul(step)) >= argv.len() {
-                return Err(BadKeys);
-            }
+            let fits =
+                |count: &usize| *count == 0 || start.saturating_add((count - 1).saturating_mul(step)) < argv.len();
+            let count = parse_count(text).filter(fits);
+            let count = count.or_else(|| leading_count(text).filter(fits)).ok_or(BadKeys)?;
             for k in 0..count {
                 found.push((start + k * step, spec.access));
             }
@@ -292,6 +292,21 @@ pub fn find_one(spec: &KeySpec, argv: &[&[u8]], found: &mut Found) -> Result<(),
         }
         Find::Unknown => Ok(()),
     }
+}
+
+/// A count that is not spelt as it should be, as the original reads it (`atoi`): it knows the keys of a request that will
+/// be refused. None at all is no count.
+fn leading_count(text: &[u8]) -> Option<usize> {
+    let text = text.trim_ascii_start();
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+    let count = digits.fold(0_i64, |count, digit| count.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
+    let count = if negative { -count } else { count } as i32;
+    usize::try_from(count).ok().filter(|count| *count > 0)
 }
 
 fn parse_count(text: &[u8]) -> Option<usize> {

@@ -362,7 +362,7 @@ fn bitop(ctx: &mut Ctx<'_, '_>) -> Result {
     let result = bits::bitop(op, &sources);
     let len = result.len();
     if len == 0 {
-        ctx.txn.delete(target);
+        ctx.txn.delete_target(target);
     } else {
         ctx.txn.set_str(target, NewStr::Shared(result.into()), Deadline::Clear);
         if let Some(entry) = ctx.txn.peek(target) {

@@ -1,7 +1,7 @@
 //! Hash commands. [`expire`] has those about the deadlines of fields.
 //!
-//! A field whose deadline has passed is gone for every command that names it: such commands first remove it
-//! (`expire_named`), with its event and its effect. Commands that walk the hash skip it. HLEN counts it, as in Redis,
+//! A field whose deadline has passed is gone for every command that names it: such commands remove it
+//! (`expire_named`), with its event and its effect: before they write, after they have read. Commands that walk the hash skip it. HLEN counts it, as in Redis,
 //! for the few milliseconds until the wheel takes it away.
 
 mod expire;
@@ -402,22 +402,23 @@ fn reply_field(reply: &mut Reply, hash: &Hash, field: Field<'_>, name: &[u8]) {
 
 fn hmget(ctx: &mut Ctx<'_, '_>) -> Result {
     let (key, names) = (ctx.args.all()[1], ctx.args.rest(2));
-    ctx.txn.expire_named(key, names);
     let now_ms = ctx.now_ms();
     let hash = ctx.txn.read::<Hash>(key)?;
     ctx.reply.array(names.len());
+    let mut found_due = false;
     for name in names {
-        match hash.as_deref().and_then(|hash| Some((hash, live_field(hash, name, now_ms)?))) {
-            Some((hash, field)) => reply_field(ctx.reply, hash, field, name),
-            None => ctx.reply.null(),
+        match hash.as_deref().and_then(|hash| Some((hash, hash.get(name)?))) {
+            Some((hash, field)) if !field.is_due(now_ms) => reply_field(ctx.reply, hash, field, name),
+            field => {
+                found_due |= field.is_some();
+                ctx.reply.null();
+            }
         }
     }
+    if found_due {
+        ctx.txn.expire_named(key, names);
+    }
     Ok(Outcome::Done)
-}
-
-/// A field that is not due: one that is may still be there while nothing may expire.
-fn live_field<'h>(hash: &'h Hash, name: &[u8], now_ms: u64) -> Option<Field<'h>> {
-    hash.get(name).filter(|field| !field.is_due(now_ms))
 }
 
 fn hgetall(ctx: &mut Ctx<'_, '_>) -> Result {
@@ -476,10 +477,15 @@ fn hexists(ctx: &mut Ctx<'_, '_>) -> Result {
 /// Reads something of the field that argument 2 names, if it is there.
 fn read_named<R>(ctx: &mut Ctx<'_, '_>, read: fn(Field<'_>) -> R) -> Result<Option<R>> {
     let (key, name) = (ctx.args.all()[1], ctx.args.all()[2]);
-    ctx.txn.expire_named(key, [&name]);
     let now_ms = ctx.now_ms();
     let hash = ctx.txn.read::<Hash>(key)?;
-    Ok(hash.as_deref().and_then(|hash| live_field(hash, name, now_ms)).map(read))
+    match hash.as_deref().and_then(|hash| hash.get(name)) {
+        Some(field) if field.is_due(now_ms) => {
+            ctx.txn.expire_named(key, [&name]);
+            Ok(None)
+        }
+        field => Ok(field.map(read)),
+    }
 }
 
 fn hdel(ctx: &mut Ctx<'_, '_>) -> Result {

@@ -290,9 +290,8 @@ fn copy(ctx: &mut Ctx<'_, '_>) -> Result {
     }
     let copy = ctx.txn.get(source).map(|entry| entry.clone_with_key(target));
     ctx.txn.select(target_db);
-    let free = replace || ctx.txn.peek(target).is_none();
     let copied = match copy {
-        Some(copy) if free => {
+        Some(copy) if replace || ctx.txn.peek(target).is_none() => {
             if let Some(StrRef::Int(_)) = copy.str() {
                 copy.mark_raw();
             }

@@ -247,12 +247,14 @@ fn srem(ctx: &mut Ctx<'_, '_>) -> Result {
 
 fn smove(ctx: &mut Ctx<'_, '_>) -> Result {
     let [_, source, target, member] = *ctx.args.all() else { return Err(Error::Syntax) };
-    let Some(set) = ctx.txn.peek_as::<Set>(source)? else {
+    // Both are looked for whatever the other is, and go if their time has passed.
+    let (giver, receiver) = (ctx.txn.peek_as::<Set>(source), ctx.txn.peek_as::<Set>(target));
+    let Some(set) = giver? else {
         ctx.reply.int(0);
         return Ok(Outcome::Done);
     };
     let found = set.contains(member);
-    ctx.txn.peek_as::<Set>(target)?;
+    receiver?;
     if found && source != target {
         let limits = limits(ctx.node);
         ctx.txn.edit(source, Create::No, |set: &mut Set, note| {

@@ -373,7 +373,7 @@ fn store(ctx: &mut Ctx<'_, '_>, request: &Request<'_>, target: &[u8], elements: 
     list.settle(&limits);
     let len = list.len();
     if len == 0 {
-        ctx.txn.delete(target);
+        ctx.txn.delete_target(target);
     } else {
         let before = ctx.txn.dirty();
         ctx.txn.insert(target, Value::List(list), Deadline::Clear);

@@ -44,6 +44,13 @@ struct Late {
     after: usize,
 }
 
+impl Late {
+    /// Whether this says that the key is expired, and still there.
+    fn is_expiry_of(&self, db: u32, key: &[u8]) -> bool {
+        self.want == Want::Expired && self.db == db && *self.key == *key
+    }
+}
+
 /// The keys that reads found wanting, in the order in which they were found.
 #[derive(Default)]
 struct Wanting(Vec<Late>);
@@ -52,6 +59,8 @@ struct Wanting(Vec<Late>);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Want {
     Expired,
+    /// Expired, and removed since by a write of the same command.
+    Gone,
     Missed,
 }
 
@@ -226,6 +235,7 @@ impl<'k> Txn<'k> {
                 Want::Expired => {
                     self.settle(&late.key);
                 }
+                Want::Gone => self.event(Class::EXPIRED, "expired", &late.key),
                 Want::Missed => self.event(Class::KEY_MISS, "keymiss", &late.key),
             }
         }

@@ -31,6 +31,7 @@ mod hash;
 mod hexpire;
 mod hll;
 mod key;
+mod lapsed;
 mod list;
 mod multi;
 mod newcomers;

@@ -627,7 +627,7 @@ fn reply(ctx: &mut Ctx<'_, '_>, request: &Request<'_>, hits: &[Hit]) {
 
 fn store(ctx: &mut Ctx<'_, '_>, request: &Request<'_>, target: &[u8], hits: &[Hit]) {
     if hits.is_empty() {
-        ctx.txn.delete(target);
+        ctx.txn.delete_target(target);
     } else {
         let limits = zset::limits(ctx.node);
         let longest = hits.iter().map(|hit| hit.member.len()).max().unwrap_or(0);

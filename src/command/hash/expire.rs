@@ -3,7 +3,7 @@
 //! Inside, a deadline is Unix time in milliseconds. What is logged is HPEXPIREAT with that time for the fields it was
 //! given to, HPERSIST, HSET and HDEL: words that Redis 7.4 knows, whichever command came.
 
-use super::{BASE, limits, live_field, reply_field};
+use super::{BASE, limits, reply_field};
 use crate::base::num::parse_i64;
 use crate::command::Command;
 use crate::command::args::{Argv, Cursor};
@@ -443,7 +443,7 @@ fn tell(ctx: &mut Ctx<'_, '_>, clock: Clock) -> Result {
     let names = fields(ctx.args, 2, NUMFIELDS_ERROR)?;
     ctx.reply.array(names.len());
     for name in names {
-        let field = hash.as_deref().and_then(|hash| live_field(hash, name, now_ms));
+        let field = hash.as_deref().and_then(|hash| hash.get(name)).filter(|field| !field.is_due(now_ms));
         ctx.reply.int(match field.map(|field| field.deadline) {
             None => NO_FIELD,
             Some(None) => NO_DEADLINE,

@@ -271,7 +271,7 @@ fn sunionstore(ctx: &mut Ctx<'_, '_>) -> Result {
 fn store(ctx: &mut Ctx<'_, '_>, result: Set, event: &'static str) -> Result {
     let (key, len) = (ctx.args.all()[1], result.len());
     if result.is_empty() {
-        ctx.txn.delete(key);
+        ctx.txn.delete_target(key);
     } else {
         ctx.txn.insert(key, Value::Set(result), Deadline::Clear);
         ctx.txn.event(Class::SET, event, key);

@@ -479,7 +479,7 @@ fn zrangestore(ctx: &mut Ctx<'_, '_>) -> Result {
 pub(super) fn store(ctx: &mut Ctx<'_, '_>, key: &[u8], result: ZSet, event: &'static str) -> Result {
     let len = result.len();
     if result.is_empty() {
-        ctx.txn.delete(key);
+        ctx.txn.delete_target(key);
     } else {
         ctx.txn.insert(key, Value::ZSet(result), Deadline::Clear);
         ctx.txn.event(Class::ZSET, event, key);

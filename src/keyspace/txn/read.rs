@@ -35,9 +35,9 @@ impl Txn<'_> {
     #[cold]
     fn found_expired(&self, key: &[u8]) {
         if !self.keep_expired {
-            let known = |late: &Late| late.want == Want::Expired && late.db == self.db as u32 && *late.key == *key;
+            let db = self.db as u32;
             let late = self.late.take();
-            let is_known = late.as_ref().is_some_and(|wanting| wanting.0.iter().any(known));
+            let is_known = late.as_ref().is_some_and(|wanting| wanting.0.iter().any(|late| late.is_expiry_of(db, key)));
             self.late.set(late);
             if !is_known {
                 self.found_wanting(key, Want::Expired);

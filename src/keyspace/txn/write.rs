@@ -1,6 +1,6 @@
 //! Writing, with all its bookkeeping: the running cut, deadlines, watchers, waiters, events, counts.
 
-use super::{Create, Note, Txn, Typed, WrongType};
+use super::{Create, Late, Note, Txn, Typed, Want, WrongType};
 use crate::base::hash::key_hash;
 use crate::keyspace::change::{Class, Event, Gone, Modified, Why};
 use crate::keyspace::entry::{Entry, to_its_end};
@@ -54,7 +54,18 @@ impl Txn<'_> {
         self.keyspace.discard(entry);
         self.gone(key, Why::Expired);
         self.mark(key, hash, false);
-        self.event(Class::EXPIRED, "expired", key);
+        match self.late_expiry(key) {
+            // It is told where the key was found to be expired.
+            Some(late) => late.want = Want::Gone,
+            None => self.event(Class::EXPIRED, "expired", key),
+        }
+    }
+
+    /// What an earlier read of this command has noted of a key that it found to be expired.
+    fn late_expiry(&mut self, key: &[u8]) -> Option<&mut Late> {
+        let db = self.db as u32;
+        let wanting = self.late.get_mut().as_mut()?;
+        wanting.0.iter_mut().find(|late| late.is_expiry_of(db, key))
     }
 
     /// Removes a key to make room, with its event and its effect. The entry is the caller's to free, best when its
@@ -339,6 +350,11 @@ impl Txn<'_> {
     /// Takes a key out and hands its entry over; the caller says the event.
     pub fn take(&mut self, key: &[u8]) -> Option<Entry> {
         let hash = self.settle(key);
+        self.take_as_it_is(key, hash)
+    }
+
+    /// The same of a key that may be expired.
+    fn take_as_it_is(&mut self, key: &[u8], hash: u64) -> Option<Entry> {
         let db = self.db;
         let entry = self.shard_mut(hash).take(db, hash, key)?;
         self.changed(key, hash, 1);
@@ -347,7 +363,21 @@ impl Txn<'_> {
 
     /// Deletes a key, with its `del` event; false when it is not there. Big values are freed in the background.
     pub fn delete(&mut self, key: &[u8]) -> bool {
-        match self.take(key) {
+        let hash = self.settle(key);
+        self.delete_as_it_is(key, hash)
+    }
+
+    /// Deletes what an empty result takes the place of. As in Redis, nobody looks whether it is expired: if no read of this
+    /// command did, it goes with a `del` event.
+    pub fn delete_target(&mut self, key: &[u8]) -> bool {
+        if self.late_expiry(key).is_some() {
+            self.expire(key);
+        }
+        self.delete_as_it_is(key, self.hash(key))
+    }
+
+    fn delete_as_it_is(&mut self, key: &[u8], hash: u64) -> bool {
+        match self.take_as_it_is(key, hash) {
             Some(entry) => {
                 self.keyspace.discard(entry);
                 self.event(Class::GENERIC, "del", key);

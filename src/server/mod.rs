@@ -12,6 +12,7 @@ pub mod control;
 pub mod cron;
 mod desk;
 pub mod listen;
+pub mod listening;
 pub mod log;
 mod migrate;
 mod place;
@@ -28,9 +29,10 @@ use crate::command::CommandTable;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::node::Node;
-use accept::{Listener, Listening};
+use accept::Listener;
 use conn::{Conn, End};
 use cron::Sweeper;
+use listening::Listening;
 use parking_lot::Mutex;
 use place::{Arrivals, Balance, Handed, Socket, Stream, Workers};
 use settings::Settings;
@@ -62,8 +64,8 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
     tracing::info!("Server initialized");
     let (stop, stopping) = watch::channel(false);
     let stop = Arc::new(stop);
-    let tcp = accept::bind_tcp(&config)?;
-    let unix = accept::bind_unix(&config)?;
+    let tcp = listening::bind_tcp(&config)?;
+    let unix = listening::bind_unix(&config)?;
     if tcp.is_empty() && unix.is_none() {
         return Err("Configured to not listen anywhere, exiting.".into());
     }
@@ -93,7 +95,7 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
     let mut listening = Listening::new(&engine, workers.clone(), home);
     listening.accept(tcp.into_iter().map(Listener::Tcp).chain(unix.map(Listener::Unix)))?;
     let listening = Arc::new(Mutex::new(listening));
-    tokio::spawn(accept::stand_in_when_stuck(listening.clone(), workers.clone()));
+    tokio::spawn(listening::stand_in_when_stuck(listening.clone(), workers.clone()));
     engine.node.stats.startup_bytes.store(crate::base::alloc::used_memory() as u64, Relaxed);
     // Set once; nobody was here before.
     let _ = engine.node.settings.set(Box::new(Settings::new(&engine, listening)));

@@ -12,7 +12,7 @@ use crate::config::live::Apply;
 use crate::config::rewrite::{self, Extra};
 use crate::config::{Config, Hook};
 use crate::engine::Engine;
-use crate::server::accept::Listening;
+use crate::server::listening::Listening;
 use crate::server::{start, users};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -62,12 +62,14 @@ impl<'e> Frozen<'e> {
     /// Freezes a unit.
     pub(in crate::engine) fn new(
         engine: &'e Engine,
-        txn: Txn<'e>,
+        mut txn: Txn<'e>,
         host: MutexGuard<'e, Host>,
         unit: Unit,
         work: Work,
         then: Then<'e>,
     ) -> Box<Frozen<'e>> {
+        // The arguments it began with do not outlive the turn.
+        txn.forget();
         let frozen = Frozen { marks: Marks(engine), txn, host, unit, work, then, is_silent: false };
         frozen.show(engine);
         Box::new(frozen)

@@ -11,6 +11,7 @@ pub mod queue;
 pub mod registry;
 pub mod rounds;
 pub mod sheet;
+pub mod transit;
 
 use crate::acl::user::User;
 use crate::base::time::Moment;

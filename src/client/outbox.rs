@@ -4,11 +4,11 @@
 //! produced so far. The bell also rings for a kill, a served ticket or an unblock. What is sent to many clients is not
 //! here, only notes of where it stands (`sheet.rs`).
 //!
-//! What messages take from when they are put here until the client's task has tried to write them is *in transit*: it
-//! is on its way out and no reason to evict keys, which would only make more of it (`engine/maintain.rs`). A client that
-//! does not read is another matter: what it leaves unwritten counts.
+//! What messages take from when they are put here until the client's task has tried to write them is in transit
+//! (`transit.rs`).
 
 use super::sheet::Note;
+use super::transit::InTransit;
 use crate::resp::reply::Reply;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -25,35 +25,6 @@ const KEPT_BYTES: usize = 1024;
 const NOTES_MAX: usize = 32;
 /// Notes that an empty mailbox has room for.
 const KEPT_NOTES: usize = 4;
-/// Bytes in transit to all clients. Of the process, as the count of the allocator is.
-static IN_TRANSIT: AtomicU64 = AtomicU64::new(0);
-
-/// Bytes of messages on their way out that no client's task has tried to write yet.
-pub fn in_transit_bytes() -> u64 {
-    IN_TRANSIT.load(Ordering::Relaxed)
-}
-
-/// A share of what is in transit.
-#[derive(Debug, Default)]
-pub(super) struct InTransit(u64);
-
-impl InTransit {
-    /// So much it is from now on.
-    pub(super) fn set(&mut self, bytes: u64) {
-        if bytes > self.0 {
-            IN_TRANSIT.fetch_add(bytes - self.0, Ordering::Relaxed);
-        } else if bytes < self.0 {
-            IN_TRANSIT.fetch_sub(self.0 - bytes, Ordering::Relaxed);
-        }
-        self.0 = bytes;
-    }
-}
-
-impl Drop for InTransit {
-    fn drop(&mut self) {
-        self.set(0);
-    }
-}
 
 /// Messages for one client and the bell of its task.
 #[derive(Debug, Default)]
@@ -107,7 +78,7 @@ impl Mailbox {
     }
     /// So much more is in transit.
     fn send(&self, inner: &mut Inner, bytes: u64) {
-        let all = inner.in_transit.0 + bytes;
+        let all = inner.in_transit.bytes() + bytes;
         inner.in_transit.set(all);
         self.is_in_transit.store(true, Ordering::Relaxed);
     }
@@ -227,6 +198,7 @@ impl Inner {
 mod tests {
     use super::*;
     use crate::client::sheet;
+    use crate::client::transit::in_transit_bytes;
 
     fn print(text: &str) -> Note {
         sheet::print(0, |out| out.extend_from_slice(text.as_bytes()))
@@ -274,7 +246,7 @@ mod tests {
     #[test]
     fn messages_are_in_transit_until_they_are_written() {
         let mailbox = Mailbox::default();
-        let share = || mailbox.inner.lock().in_transit.0;
+        let share = || mailbox.inner.lock().in_transit.bytes();
         mailbox.put(&[b'm'; 100]);
         assert_eq!(share(), 0, "small messages are not counted");
         mailbox.put(&[b'm'; 10_000]);

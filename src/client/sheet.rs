@@ -7,7 +7,7 @@
 //! A sheet lives as long as somebody has a note of it; a mailbox that is not emptied for long keeps only a few notes
 //! (`outbox.rs`), so that small messages do not hold much of what others were sent.
 
-use super::outbox::InTransit;
+use super::transit::InTransit;
 use parking_lot::RwLock;
 use std::cell::RefCell;
 use std::sync::Arc;

@@ -130,7 +130,7 @@ fn log_in(ctx: &mut Ctx<'_, '_>, name: &[u8], password: &[u8]) -> std::result::R
     });
     entered.ok_or_else(|| {
         let mut client_info = String::new();
-        super::client::describe_in(ctx, &ctx.session.client, &mut client_info);
+        super::client::describe::describe_in(ctx, &ctx.session.client, &mut client_info);
         let refusal = Refusal {
             reason: Reason::Auth,
             context: if ctx.origin == Origin::Exec { Context::Multi } else { Context::TopLevel },

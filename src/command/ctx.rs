@@ -7,7 +7,7 @@
 use super::CommandTable;
 use super::args::Argv;
 use super::error::Error;
-use super::migrate::Migration;
+use super::migrate::conversation::Migration;
 use crate::client::Session;
 use crate::effect::Effect;
 use crate::keyspace::Txn;

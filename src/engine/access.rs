@@ -12,7 +12,7 @@ use crate::acl::selector::{Asked, Denied};
 use crate::acl::user::User;
 use crate::client::{Marks, Session};
 use crate::command::Known;
-use crate::command::client::describe;
+use crate::command::client::describe::describe;
 use crate::command::error::Error;
 use crate::spec::Flags;
 use std::sync::Arc;

@@ -4,12 +4,12 @@ use super::Engine;
 use super::commit::Unit;
 use crate::base::alloc;
 use crate::client::Client;
-use crate::client::outbox::in_transit_bytes;
+use crate::client::transit::in_transit_bytes;
 use crate::keyspace::Txn;
 use crate::keyspace::evict;
+use crate::keyspace::evict::policy::Policy;
 use crate::keyspace::expire::Swept;
 use crate::keyspace::memory::counted_bytes;
-use crate::keyspace::namespace::Policy;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Keys expired in one step of one shard.

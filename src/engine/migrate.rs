@@ -3,7 +3,7 @@
 use super::Engine;
 use super::commit::Unit;
 use crate::client::Session;
-use crate::command::migrate::Migration;
+use crate::command::migrate::conversation::Migration;
 use crate::keyspace::Txn;
 use crate::resp::reply::Reply;
 

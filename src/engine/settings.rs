@@ -1,7 +1,7 @@
 //! Configuration into live values: what the rooms below keep of their own is told here.
 
 use super::Engine;
-use crate::keyspace::namespace::Policy;
+use crate::keyspace::evict::policy::Policy;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Engine {

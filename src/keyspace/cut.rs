@@ -12,38 +12,15 @@
 //! While no cut runs, every entry of a shard has the shard's epoch bit. One cut runs at a time; a cut that is dropped
 //! halfway walks on without an image until every entry has the new bit.
 
+pub mod running;
+
 use super::Keyspace;
 use super::entry::Entry;
-use super::table::Table;
 use super::txn::Txn;
 use parking_lot::Mutex;
+use running::{Image, Running};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Release};
-
-/// Where the entries of a cut go. Called with a shard's lock held, from the walker and from writers, so it must be
-/// quick and must not block.
-pub trait Image: Send + Sync {
-    /// One entry as it was at the cut.
-    fn entry(&self, db: u32, entry: &Entry);
-}
-
-/// What a shard knows of the running cut.
-pub struct Running {
-    image: Arc<dyn Image>,
-    /// Tables taken out of the keyspace before the walk had passed them, with their database and the new epoch bit.
-    detached: Mutex<Vec<(u32, Table, bool)>>,
-}
-
-impl Running {
-    /// An entry of the old epoch is about to change.
-    pub fn entry(&self, db: u32, entry: &Entry) {
-        self.image.entry(db, entry);
-    }
-    /// A whole table leaves the keyspace; its entries without the bit `new_epoch` belong to the cut.
-    pub fn table(&self, db: u32, table: Table, new_epoch: bool) {
-        self.detached.lock().push((db, table, new_epoch));
-    }
-}
 
 /// Another cut is running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

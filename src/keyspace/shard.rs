@@ -1,7 +1,7 @@
 //! One shard: its part of every database, with deadlines, waiters and watchers. Everything in it is read and changed
 //! under its one lock.
 
-use super::cut::Running;
+use super::cut::running::Running;
 use super::entry::Entry;
 use super::table::Table;
 use super::waiters::WaiterMap;

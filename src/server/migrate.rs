@@ -4,7 +4,7 @@
 //! connections, as many and as long as Redis does. One that was kept may turn out to be closed by the target: as long as
 //! no key has been answered, the conversation is begun once more over a new one, unless it was time that ran out.
 
-use crate::command::migrate::{Failure, Migration, NOT_SELECTED, Target};
+use crate::command::migrate::conversation::{Failure, Migration, NOT_SELECTED, Target};
 use crate::stats::Stats;
 use std::cell::RefCell;
 use std::future::Future;

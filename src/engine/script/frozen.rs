@@ -11,7 +11,7 @@
 use super::{Hands, Run, Step};
 use crate::client::Session;
 use crate::command::Known;
-use crate::command::migrate::Migration;
+use crate::command::migrate::conversation::Migration;
 use crate::engine::commit::Unit;
 use crate::engine::multi::Exec;
 use crate::engine::{Engine, Flow, LocalFlow};

@@ -12,7 +12,7 @@ use crate::command::args::Argv;
 use crate::command::ctx::{Origin, Outcome};
 use crate::command::error::Error;
 use crate::command::function::write_log;
-use crate::command::migrate::Migration;
+use crate::command::migrate::conversation::Migration;
 use crate::engine::Engine;
 use crate::engine::commit::Unit;
 use crate::keyspace::Txn;

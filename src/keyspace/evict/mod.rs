@@ -18,17 +18,19 @@
 pub mod clock;
 pub mod lfu;
 pub mod lru;
+pub mod policy;
 pub mod pool;
 pub mod random;
 pub mod ttl;
 
 use super::entry::Entry;
-use super::namespace::{Namespace, Policy};
+use super::namespace::Namespace;
 use super::shard::{Db, Shard};
 use super::table::HASH_BITS_UNUSED;
 use super::{Keyspace, Txn};
 use crate::base::hash::key_hash;
 use crate::base::rng::Rng;
+use policy::Policy;
 use pool::{Candidate, POOL_MAX};
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering::Relaxed;

@@ -3,7 +3,7 @@
 //! A candidate is a hint, not a hold: it names a shard, a database and a hash, and is judged again when its turn comes,
 //! under the lock of its shard. The pool's own lock is a leaf: nothing is taken while it is held.
 
-use super::super::namespace::Policy;
+use super::policy::Policy;
 
 /// Most candidates kept.
 pub const POOL_MAX: usize = 64;

@@ -9,6 +9,7 @@
 
 use crate::base::lzf;
 use crate::base::num::parse_i64;
+use crate::types::packed::listpack::Listpack;
 use std::fmt;
 
 /// The newest version we read (Redis 7.4).
@@ -56,6 +57,10 @@ impl fmt::Display for RdbError {
 
 /// The result of reading.
 pub type Result<T> = std::result::Result<T, RdbError>;
+
+/// How a node of a list is held.
+pub(super) const NODE_PLAIN: u64 = 1;
+pub(super) const NODE_PACKED: u64 = 2;
 
 /// The type byte before a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -365,6 +370,11 @@ impl<'a, S: Source> Reader<'a, S> {
     /// A string.
     pub fn string(&mut self) -> Result<Vec<u8>> {
         Ok(self.stored_string()?.into_bytes())
+    }
+
+    /// A listpack with at least one entry.
+    pub(super) fn listpack(&mut self) -> Result<Listpack> {
+        Listpack::from_bytes(&self.string()?).map_err(|_| RdbError::Malformed("an unsound listpack"))
     }
 
     /// A double in eight bytes.

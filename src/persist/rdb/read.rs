@@ -4,8 +4,7 @@
 //! the smallest form. A duplicate, a score that is no number, an unsound packed layout or a collection without elements
 //! refuses the whole value.
 
-use super::code::{RdbError, RdbString, Reader, Result, Source, ValueType};
-use super::write::{NODE_PACKED, NODE_PLAIN};
+use super::code::{NODE_PACKED, NODE_PLAIN, RdbError, RdbString, Reader, Result, Source, ValueType};
 use super::{legacy, stream};
 use crate::types::Value;
 use crate::types::hash::{Deadline, Hash, HashLimits};
@@ -55,11 +54,11 @@ pub fn value<S: Source>(input: &mut Reader<'_, S>, value_type: ValueType, limits
         ValueType::ZSet => Value::ZSet(read_zset(input, |input| input.text_double(), 2, &limits.zset)?),
         ValueType::ZSet2 => Value::ZSet(read_zset(input, |input| input.double(), 9, &limits.zset)?),
         ValueType::ZSetZiplist => Value::ZSet(packed_zset(legacy::ziplist(&input.string()?)?, &limits.zset)?),
-        ValueType::ZSetListpack => Value::ZSet(packed_zset(listpack(input)?, &limits.zset)?),
+        ValueType::ZSetListpack => Value::ZSet(packed_zset(input.listpack()?, &limits.zset)?),
         ValueType::Hash => Value::Hash(read_hash(input, &limits.hash)?),
         ValueType::HashZipmap => Value::Hash(hash_of_pairs(&legacy::zipmap(&input.string()?)?, &limits.hash)?),
         ValueType::HashZiplist => Value::Hash(packed_hash(legacy::ziplist(&input.string()?)?, &limits.hash)?),
-        ValueType::HashListpack => Value::Hash(packed_hash(listpack(input)?, &limits.hash)?),
+        ValueType::HashListpack => Value::Hash(packed_hash(input.listpack()?, &limits.hash)?),
         ValueType::HashMetadata => {
             let earliest = deadline_base(input)?;
             Value::Hash(read_timed_hash(input, |ttl| earliest.checked_add(ttl)?.checked_sub(1), &limits.hash)?)
@@ -86,12 +85,6 @@ fn read_string<S: Source>(input: &mut Reader<'_, S>) -> Result<NewStr<'static>> 
             _ => NewStr::Shared(text.into()),
         },
     })
-}
-
-/// A listpack with at least one entry.
-pub(super) fn listpack<S: Source>(input: &mut Reader<'_, S>) -> Result<Listpack> {
-    let bytes = input.string()?;
-    Listpack::from_bytes(&bytes).map_err(|_| RdbError::Malformed("an unsound listpack"))
 }
 
 fn not_empty<T>(value: T, is_empty: bool) -> Result<T> {
@@ -133,7 +126,7 @@ fn read_quicklist_2<S: Source>(input: &mut Reader<'_, S>, limits: &ListLimits) -
     for _ in 0..nodes {
         match input.length()? {
             NODE_PLAIN => list.push_plain(&not_empty_text(input.string()?)?, limits),
-            NODE_PACKED => list.push_listpack(listpack(input)?, limits),
+            NODE_PACKED => list.push_listpack(input.listpack()?, limits),
             _ => return Err(RdbError::Malformed("an unknown kind of list node")),
         }
     }
@@ -174,7 +167,7 @@ fn set_of_intset<S: Source>(input: &mut Reader<'_, S>, limits: &SetLimits) -> Re
 }
 
 fn set_of_listpack<S: Source>(input: &mut Reader<'_, S>, limits: &SetLimits) -> Result<Set> {
-    let set = Set::from_listpack(listpack(input)?).ok_or(DOUBLE_MEMBER)?;
+    let set = Set::from_listpack(input.listpack()?).ok_or(DOUBLE_MEMBER)?;
     let is_empty = set.is_empty();
     not_empty(within_limits(set, limits), is_empty)
 }
@@ -277,7 +270,7 @@ fn packed_hash(pairs: Listpack, limits: &HashLimits) -> Result<Hash> {
 }
 
 fn packed_timed_hash<S: Source>(input: &mut Reader<'_, S>, limits: &HashLimits) -> Result<Hash> {
-    let hash = Hash::from_listpack_ex(listpack(input)?);
+    let hash = Hash::from_listpack_ex(input.listpack()?);
     if let Some(hash) = &hash {
         hash.iter().try_for_each(|field| field.deadline.map_or(Ok(()), |at| checked_deadline(Some(at)).map(drop)))?;
     }

@@ -12,7 +12,6 @@
 //! Ids outside the blocks and the pending entries are two lengths. Version 1, 2 and 3 differ in what stands in brackets.
 
 use super::code::{RdbError, Reader, Result, Sink, Source, ValueType, Writer};
-use super::read::listpack;
 use crate::types::group::{Group, Nack};
 use crate::types::stream::{Stream, StreamId};
 use std::collections::BTreeMap;
@@ -92,7 +91,7 @@ fn read_blocks<S: Source>(input: &mut Reader<'_, S>, stream: &mut Stream) -> Res
     for _ in 0..input.count(2)? {
         let id = input.string()?;
         let id: [u8; 16] = id.try_into().map_err(|_| RdbError::Malformed("a stream block without a whole id"))?;
-        let block = listpack(input)?;
+        let block = input.listpack()?;
         let loaded = stream.log_mut().load_block(StreamId::from_bytes(id), block);
         loaded.map_err(|_| RdbError::Malformed("an unsound stream block"))?;
     }

@@ -8,7 +8,7 @@
 //! | hash with deadlines | listpack of triples, or fields with relative deadlines | 12 |
 //! | stream | stream 2, or 3 if a consumer was active at another time than it was seen | 10, 11 |
 
-use super::code::{Sink, ValueType, Writer};
+use super::code::{NODE_PACKED, NODE_PLAIN, Sink, ValueType, Writer};
 use super::stream;
 use crate::types::ValueRef;
 use crate::types::hash::{Field, Hash};
@@ -17,10 +17,6 @@ use crate::types::packed::listpack::LpValue;
 use crate::types::set::Set;
 use crate::types::string::StrRef;
 use crate::types::zset::ZSet;
-
-/// How a node of a list is held.
-pub(super) const NODE_PLAIN: u64 = 1;
-pub(super) const NODE_PACKED: u64 = 2;
 
 /// The type byte to write before this value.
 pub fn type_of(value: &ValueRef<'_>) -> ValueType {

@@ -8,6 +8,7 @@
 mod batch;
 mod frozen;
 mod input;
+mod late;
 mod output;
 mod requests;
 mod wait;
@@ -15,7 +16,7 @@ mod wait;
 use super::desk::{Desk, at_desk};
 use crate::client::{Client, Marks, Session};
 use crate::command::args::KeyHash;
-use crate::command::client::describe;
+use crate::command::client::describe::describe;
 use crate::engine::{Engine, Flow};
 use crate::resp::reply::Reply;
 use crate::resp::request::Parser;

@@ -3,7 +3,7 @@
 
 use super::batch::{Batch, View};
 use super::output::FREE_BYTES;
-use super::{Big, Conn, Turn, frozen};
+use super::{Big, Conn, Turn, late};
 use crate::client::Session;
 use crate::command::args::{Argv, KeyHash};
 use crate::command::error::Error;
@@ -246,7 +246,7 @@ pub(super) fn guarded(
 ) -> Flow<()> {
     let mut mark = out.mark();
     let result = catch_unwind(AssertUnwindSafe(|| run(session, out, &mut mark)));
-    result.map(|flow| flow.map(frozen::keep)).unwrap_or_else(|_| {
+    result.map(|flow| flow.map(late::keep)).unwrap_or_else(|_| {
         tracing::error!("A command failed and its connection is closed: {:?}", String::from_utf8_lossy(&name()));
         out.truncate(mark);
         out.error("ERR internal error, the connection is closed");

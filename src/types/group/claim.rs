@@ -1,7 +1,8 @@
 //! Taking pending entries over: XCLAIM by id, XAUTOCLAIM by a walk over those that have been idle.
 
 use super::{ConsumerId, Group, Nack};
-use crate::types::stream::{Log, StreamId};
+use crate::types::stream::id::StreamId;
+use crate::types::stream::log::Log;
 
 /// How XCLAIM takes entries over.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,8 @@
 //!
 //! Times are Unix milliseconds and handed in.
 
-use crate::types::stream::{Log, StreamId, name_bytes};
+use crate::types::stream::id::StreamId;
+use crate::types::stream::log::Log;
 use crate::types::tree::ordered::Ordered;
 use std::sync::Arc;
 
@@ -45,6 +46,11 @@ pub struct Consumer {
     /// When it last got something; -1 for never.
     pub active_time: i64,
     pending: Ordered<StreamId, ()>,
+}
+
+/// What a shared byte string of this length takes.
+pub(super) fn name_bytes(name: &[u8]) -> usize {
+    (name.len() + 16).next_multiple_of(8)
 }
 
 impl Consumer {

@@ -1,7 +1,6 @@
 //! The entries of a stream and what the stream remembers about them.
 
 use super::block::{self, Entry, Master};
-use super::range::{Range, RangeBack};
 use super::{Malformed, StreamId};
 use crate::types::packed::listpack::{LISTPACK_BYTES_MAX, Listpack};
 use crate::types::stream::NewId;
@@ -154,16 +153,6 @@ impl Log {
     }
 
     // Reading.
-
-    /// The entries from `start` to `end`, both included, in ascending order.
-    pub fn range(&self, start: StreamId, end: StreamId) -> Range<'_> {
-        Range::new(self, start, end)
-    }
-
-    /// The entries from `end` down to `start`, both included.
-    pub fn range_back(&self, start: StreamId, end: StreamId) -> RangeBack<'_> {
-        RangeBack::new(self, start, end)
-    }
 
     /// The entry with this id.
     pub fn get(&self, id: StreamId) -> Option<Entry<'_>> {

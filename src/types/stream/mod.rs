@@ -10,8 +10,8 @@
 //! Reading order: [`id`](StreamId), `block` (the bytes), [`log`](Log) (adding, deleting, trimming), `range` (walking).
 
 mod block;
-mod id;
-mod log;
+pub mod id;
+pub mod log;
 mod range;
 #[cfg(test)]
 mod tests;
@@ -21,7 +21,7 @@ pub use id::{IdText, NewId, StreamId};
 pub use log::{AddError, BlockLimits, Log, Trim, TrimUntil};
 pub use range::{Range, RangeBack};
 
-use crate::types::group::Group;
+use crate::types::group::{Group, name_bytes};
 use crate::types::tree::ordered::Ordered;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -49,11 +49,6 @@ struct Groups {
     by_name: Ordered<Arc<[u8]>, Arc<Group>>,
     /// What the groups and their names take, without the nodes of `by_name`.
     bytes: usize,
-}
-
-/// What a shared byte string of this length takes.
-pub(crate) fn name_bytes(name: &[u8]) -> usize {
-    (name.len() + 16).next_multiple_of(8)
 }
 
 fn group_bytes(group: &Group) -> usize {

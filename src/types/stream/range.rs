@@ -7,6 +7,18 @@ use crate::types::packed::listpack::{Listpack, Pos};
 use crate::types::tree::ordered::{Iter, IterBack};
 use std::sync::Arc;
 
+impl Log {
+    /// The entries from `start` to `end`, both included, in ascending order.
+    pub fn range(&self, start: StreamId, end: StreamId) -> Range<'_> {
+        Range::new(self, start, end)
+    }
+
+    /// The entries from `end` down to `start`, both included.
+    pub fn range_back(&self, start: StreamId, end: StreamId) -> RangeBack<'_> {
+        RangeBack::new(self, start, end)
+    }
+}
+
 /// The live entries of a range in ascending order.
 pub struct Range<'a> {
     full: Iter<'a, StreamId, Arc<Listpack>>,

@@ -2,12 +2,11 @@
 
 use super::Scored;
 use super::names::Names;
+use super::ranked::Ranked;
 use crate::base::hash::key_hash;
-use crate::types::packed::listpack::LpValue;
 use crate::types::tree::member::Member;
 use crate::types::tree::rank::RankTree;
 use crate::types::tree::table::Table;
-use std::cmp::Ordering;
 use std::ops::Range;
 
 /// Members by hash and by rank.
@@ -17,42 +16,6 @@ pub struct Big {
     ranks: RankTree<Ranked>,
     /// The allocations of the members, together.
     member_bytes: usize,
-}
-
-/// A member with its score, in the order of sorted sets. Scores are never NaN; -0 equals 0.
-#[derive(Clone)]
-pub(super) struct Ranked {
-    pub(super) score: f64,
-    pub(super) member: Member,
-}
-
-impl Ord for Ranked {
-    fn cmp(&self, other: &Self) -> Ordering {
-        match self.score.partial_cmp(&other.score) {
-            Some(Ordering::Equal) | None => self.member.cmp(&other.member),
-            Some(unequal) => unequal,
-        }
-    }
-}
-
-impl PartialOrd for Ranked {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Ranked {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Ranked {}
-
-impl Ranked {
-    fn scored(&self) -> Scored<'_> {
-        Scored { member: LpValue::Str(self.member.bytes()), score: self.score }
-    }
 }
 
 impl Big {

@@ -13,6 +13,7 @@ mod big;
 mod bounds;
 mod names;
 mod packed;
+mod ranked;
 
 use super::Packing;
 use super::packed::listpack::{Listpack, LpValue};

@@ -3,7 +3,7 @@
 //! A member's bytes are one allocation that the tree of ranks names too, so an entry is a pointer and a score. Tags (one
 //! byte of each hash) are compared first, 64 of them in one cache line.
 
-use super::big::Ranked;
+use super::ranked::Ranked;
 use crate::base::hash::key_hash;
 use crate::types::tree::page::{Page, has_bit};
 use smallvec::SmallVec;

@@ -29,8 +29,13 @@ fn read_back(user: &User) {
 }
 
 fn judge(user: &User) {
-    let requests: [&[&[u8]]; 5] =
-        [&[b"GET", b"key"], &[b"MGET", b"", b"a"], &[b"PUBLISH", b"news", b""], &[b"SELECT"], &[b"EVAL", b"", b"9", b"k"]];
+    let requests: [&[&[u8]]; 5] = [
+        &[b"GET", b"key"],
+        &[b"MGET", b"", b"a"],
+        &[b"PUBLISH", b"news", b""],
+        &[b"SELECT"],
+        &[b"EVAL", b"", b"9", b"k"],
+    ];
     for request in requests {
         let command = rules().commands.named(request[0]).expect("a command");
         let asked = Asked::of(rules().commands, command, request);

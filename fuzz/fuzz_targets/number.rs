@@ -3,7 +3,8 @@
 #![no_main]
 
 use larder::base::longdouble::LongDouble;
-use larder::base::num::{F64Text, parse_f64, parse_i64, parse_memory, parse_u64, parse_u64_loose};
+use larder::base::num::{F64Text, parse_f64, parse_i64, parse_u64, parse_u64_loose};
+use larder::config::number;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &[u8]| {
@@ -23,5 +24,5 @@ fuzz_target!(|text: &[u8]| {
         let again = LongDouble::parse(&printed).expect("a printed number parses");
         assert_eq!(again.to_text(), printed);
     }
-    let _ = parse_memory(text);
+    let _ = number::memory(text);
 });

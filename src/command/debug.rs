@@ -8,8 +8,9 @@ use super::key::references_to;
 use super::reload::reload;
 use super::{Command, Handler};
 use crate::base::glob;
-use crate::base::num::{parse_f64, parse_i64, parse_memory};
+use crate::base::num::{parse_f64, parse_i64};
 use crate::client::Marks;
+use crate::config::number;
 use crate::keyspace::digest::{self, Digest};
 use crate::keyspace::evict::lru;
 use crate::keyspace::{Deadline, Entry};
@@ -369,7 +370,7 @@ fn reply_buffer(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn packed_threshold(ctx: &mut Ctx<'_, '_>) -> Result {
-    let bytes = parse_memory(&ctx.args[2]).filter(|n| *n <= 4 << 30);
+    let bytes = number::memory(&ctx.args[2]).filter(|n| *n <= 4 << 30);
     let bytes = bytes.ok_or(Error::Text("ERR argument must be a memory value bigger than 1 and smaller than 4gb"))?;
     ctx.node.list_packed_threshold.store(bytes, Relaxed);
     ctx.reply.ok();

@@ -27,6 +27,7 @@ pub mod lcs;
 pub mod list;
 pub mod memory;
 pub mod migrate;
+mod multi_pop;
 mod names;
 pub mod observe;
 pub mod pubsub;

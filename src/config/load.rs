@@ -102,26 +102,29 @@ pub fn warnings(config: &Config) -> Vec<&'static str> {
 
 /// Reads any bytes as a configuration in an empty world: for fuzzing. Returns whether they were accepted.
 pub fn parse(text: &[u8]) -> bool {
-    struct Nowhere;
-    impl World for Nowhere {
-        fn read(&mut self, _: &[u8]) -> Result<Vec<u8>, String> {
-            Err("No such file or directory".into())
-        }
-        fn expand(&mut self, _: &[u8]) -> Vec<Vec<u8>> {
-            Vec::new()
-        }
-        fn enter(&mut self, dir: &[u8]) -> Result<Vec<u8>, String> {
-            Ok(dir.to_vec())
-        }
-        fn rename_command(&mut self, _: &[u8], _: &[u8]) -> Result<(), String> {
-            Ok(())
-        }
-        fn user(&mut self, _: &[Vec<u8>]) -> Result<(), String> {
-            Ok(())
-        }
-    }
     let sources = Sources { stdin: Some(text.to_vec()), ..Sources::default() };
     load(&Config::new(), &sources, &mut Nowhere).is_ok()
+}
+
+/// A world with nothing in it.
+pub(super) struct Nowhere;
+
+impl World for Nowhere {
+    fn read(&mut self, _: &[u8]) -> Result<Vec<u8>, String> {
+        Err("No such file or directory".into())
+    }
+    fn expand(&mut self, _: &[u8]) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+    fn enter(&mut self, dir: &[u8]) -> Result<Vec<u8>, String> {
+        Ok(dir.to_vec())
+    }
+    fn rename_command(&mut self, _: &[u8], _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+    fn user(&mut self, _: &[Vec<u8>]) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 struct Loader<'a> {

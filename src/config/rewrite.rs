@@ -140,32 +140,12 @@ impl File {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::load::{Sources, World, load};
-
-    struct Here;
-
-    impl World for Here {
-        fn read(&mut self, _: &[u8]) -> Result<Vec<u8>, String> {
-            Err("nothing here".into())
-        }
-        fn expand(&mut self, _: &[u8]) -> Vec<Vec<u8>> {
-            Vec::new()
-        }
-        fn enter(&mut self, dir: &[u8]) -> Result<Vec<u8>, String> {
-            Ok(dir.to_vec())
-        }
-        fn rename_command(&mut self, _: &[u8], _: &[u8]) -> Result<(), String> {
-            Ok(())
-        }
-        fn user(&mut self, _: &[Vec<u8>]) -> Result<(), String> {
-            Ok(())
-        }
-    }
+    use crate::config::load::{Nowhere, Sources, load};
 
     fn loaded(text: &str) -> Config {
         let config = Config::new();
         let sources = Sources { stdin: Some(text.as_bytes().to_vec()), ..Sources::default() };
-        load(&config, &sources, &mut Here).expect("the text is right");
+        load(&config, &sources, &mut Nowhere).expect("the text is right");
         config
     }
 

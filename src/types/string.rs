@@ -4,6 +4,7 @@
 //! as bytes beside the key while it is short, and as reference-counted [`Bytes`] from [`SHARED_MIN`] on, so that a
 //! reply takes it without copying. [`StrRef`] is how it is read, [`NewStr`] how it comes in.
 
+use crate::base::num::{decimal_len, parse_i64};
 use bytes::Bytes;
 
 /// Strings of this many bytes and more are reference-counted.
@@ -71,7 +72,7 @@ impl<'a> StrRef<'a> {
     pub fn as_int(&self) -> Option<i64> {
         match *self {
             StrRef::Int(n) => Some(n),
-            StrRef::Bytes(b) => canonical_int(b),
+            StrRef::Bytes(b) => parse_i64(b),
             StrRef::Shared(_) => None,
         }
     }
@@ -103,7 +104,7 @@ impl<'a> NewStr<'a> {
     /// What to store for this text: an integer if it is the text of one.
     #[inline]
     pub fn from_bytes(text: &'a [u8]) -> NewStr<'a> {
-        match canonical_int(text) {
+        match parse_i64(text) {
             Some(n) => NewStr::Int(n),
             None => NewStr::Copy(text),
         }
@@ -141,68 +142,9 @@ pub fn encoding_name(value: StrRef<'_>, raw: bool) -> &'static str {
     }
 }
 
-/// The integer whose decimal form is exactly this text: no sign but `-`, no leading zero, within 64 bits.
-#[inline]
-pub fn canonical_int(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        _ => (false, text),
-    };
-    match digits {
-        [b'0'] if !negative => return Some(0),
-        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
-        _ => return None,
-    }
-    let mut magnitude: u64 = 0;
-    for &digit in digits {
-        let digit = digit.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        // 19 digits stay below 10^19 < 2^64.
-        magnitude = magnitude * 10 + u64::from(digit);
-    }
-    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
-}
-
-/// How many characters the decimal form of `n` has.
-#[inline]
-pub fn decimal_len(n: i64) -> usize {
-    (n < 0) as usize + n.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_canonical_integers_are_integers() {
-        let yes = ["0", "1", "-1", "10", "9223372036854775807", "-9223372036854775808"];
-        for text in yes {
-            assert_eq!(canonical_int(text.as_bytes()), Some(text.parse().unwrap()), "{text}");
-        }
-        let no = [
-            "",
-            "-",
-            "-0",
-            "00",
-            "01",
-            "+1",
-            " 1",
-            "1 ",
-            "1.0",
-            "1e3",
-            "a",
-            "9223372036854775808",
-            "-9223372036854775809",
-            "18446744073709551616",
-            "99999999999999999999",
-            "111111111111111111111",
-        ];
-        for text in no {
-            assert_eq!(canonical_int(text.as_bytes()), None, "{text}");
-        }
-    }
 
     #[test]
     fn lengths_are_those_of_the_text() {

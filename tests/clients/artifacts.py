@@ -23,7 +23,12 @@ class Cache:
 
     def __init__(self, server, user, password=None, protocol=2):
         self.redis = redis.Redis(
-            port=server.port, username=user, password=password or f"{user}-pw", protocol=protocol, decode_responses=False
+            host="127.0.0.1",
+            port=server.port,
+            username=user,
+            password=password or f"{user}-pw",
+            protocol=protocol,
+            decode_responses=False,
         )
 
     def push(self, name, content):
@@ -71,7 +76,7 @@ def test_some_push_and_others_only_pull(_server):
             raises(redis.exceptions.NoPermissionError, ci.redis.flushall)
             raises(redis.exceptions.NoPermissionError, ci.redis.config_get, "*")
         raises(redis.exceptions.AuthenticationError, Cache(server, "laptop", "guess").redis.ping)
-        raises(redis.exceptions.AuthenticationError, redis.Redis(port=server.port).ping)
+        raises(redis.exceptions.AuthenticationError, redis.Redis(host="127.0.0.1", port=server.port).ping)
     finally:
         server.stop()
 

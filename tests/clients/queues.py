@@ -58,7 +58,7 @@ def test_celery_runs_tasks_and_keeps_results(server):
 
 
 def test_rq_runs_jobs_in_order(server):
-    connection = redis.Redis(port=server.port)
+    connection = redis.Redis(host="127.0.0.1", port=server.port)
     queue = Queue(connection=connection)
     jobs = [queue.enqueue("operator.add", number, 1) for number in range(10)]
     broken = queue.enqueue("operator.truediv", 1, 0)
@@ -83,14 +83,14 @@ return 1
 
 
 def test_a_rate_limiter_lets_through_as_many_as_it_says(server):
-    r = redis.Redis(port=server.port)
+    r = redis.Redis(host="127.0.0.1", port=server.port)
     limiter = r.register_script(LIMITER)
     window_us, limit = 60_000_000, 25
     passed = []
 
     def call():
         for _ in range(20):
-            passed.append(limiter(keys=["limit:anna"], args=[window_us, limit], client=redis.Redis(port=server.port)))
+            passed.append(limiter(keys=["limit:anna"], args=[window_us, limit], client=redis.Redis(host="127.0.0.1", port=server.port)))
 
     threads = [threading.Thread(target=call) for _ in range(5)]
     [thread.start() for thread in threads]

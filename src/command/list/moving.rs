@@ -4,11 +4,11 @@
 //! when one of its keys changes, and is logged as the plain one it turned out to be.
 
 use super::{BASE, limits, pop_event, pop_many, pop_one, push_all};
-use crate::base::num::parse_i64;
 use crate::command::Command;
 use crate::command::args::Argv;
 use crate::command::ctx::{Block, Ctx, Outcome, Result, timeout_deadline};
 use crate::command::error::Error;
+use crate::command::multi_pop::MultiPop;
 use crate::keyspace::txn::{Create, Typed};
 use crate::keyspace::{Txn, WrongType};
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, KeySpec, Keys, Propagate};
@@ -276,39 +276,8 @@ fn move_or_wait(ctx: &mut Ctx<'_, '_>, request: &Move<'_>, log: &[&[u8]], deadli
     Ok(wait_for(&[request.source], deadline_ms))
 }
 
-/// What LMPOP asks for.
-struct MultiPop<'a> {
-    keys: &'a [&'a [u8]],
-    end: End,
-    count: usize,
-}
-
-impl<'a> MultiPop<'a> {
-    /// From `numkeys key .. LEFT|RIGHT [COUNT count]`, the first of which is argument `at`.
-    fn parse(args: Argv<'a>, at: usize) -> Result<MultiPop<'a>> {
-        let numkeys = at_least_one(args.all()[at]).ok_or(Error::Text("ERR numkeys should be greater than 0"))?;
-        let after = numkeys.checked_add(at + 1).filter(|&after| after < args.len()).ok_or(Error::Syntax)?;
-        let keys = &args.all()[at + 1..after];
-        let mut words = args.cursor(after);
-        let end = end_of(words.take()?)?;
-        let mut count = None;
-        while !words.is_done() {
-            if count.is_some() || !words.word_with("COUNT", 1) {
-                return Err(Error::Syntax);
-            }
-            let error = Error::Text("ERR count should be greater than 0");
-            count = Some(at_least_one(words.take()?).ok_or(error)?);
-        }
-        Ok(MultiPop { keys, end, count: count.unwrap_or(1) })
-    }
-}
-
-fn at_least_one(text: &[u8]) -> Option<usize> {
-    parse_i64(text).filter(|&int| int > 0).and_then(|int| usize::try_from(int).ok())
-}
-
 fn lmpop(ctx: &mut Ctx<'_, '_>) -> Result {
-    let request = MultiPop::parse(ctx.args, 1)?;
+    let request = MultiPop::parse(ctx.args, 1, end_of)?;
     if !multi_pop(ctx, &request)? {
         ctx.reply.null_array();
     }
@@ -316,7 +285,7 @@ fn lmpop(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn blmpop(ctx: &mut Ctx<'_, '_>) -> Result {
-    let request = MultiPop::parse(ctx.args, 2)?;
+    let request = MultiPop::parse(ctx.args, 2, end_of)?;
     let deadline_ms = timeout_deadline(ctx.args.all()[1], ctx.now_ms())?;
     if multi_pop(ctx, &request)? {
         return Ok(Outcome::Done);
@@ -325,7 +294,7 @@ fn blmpop(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 /// Takes elements off the first list there is and replies with its key and them; false if there is none.
-fn multi_pop(ctx: &mut Ctx<'_, '_>, request: &MultiPop<'_>) -> Result<bool> {
+fn multi_pop(ctx: &mut Ctx<'_, '_>, request: &MultiPop<'_, End>) -> Result<bool> {
     let Some(key) = first_list(ctx.txn, request.keys)? else { return Ok(false) };
     let limits = limits(ctx.node);
     ctx.reply.array(2);

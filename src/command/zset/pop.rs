@@ -6,9 +6,9 @@
 use super::{BASE, is_paired, reply_scored};
 use crate::base::num::parse_i64;
 use crate::command::Command;
-use crate::command::args::Argv;
 use crate::command::ctx::{Block, Ctx, Outcome, Result, timeout_deadline};
 use crate::command::error::Error;
+use crate::command::multi_pop::MultiPop;
 use crate::keyspace::Txn;
 use crate::keyspace::txn::{Create, Note};
 use crate::resp::reply::Reply;
@@ -185,41 +185,16 @@ fn pop(ctx: &mut Ctx<'_, '_>, end: End) -> Result {
     Ok(Outcome::Done)
 }
 
-/// What ZMPOP asks for.
-struct MultiPop<'a> {
-    keys: &'a [&'a [u8]],
-    end: End,
-    count: usize,
-}
-
-impl<'a> MultiPop<'a> {
-    /// From `numkeys key .. MIN|MAX [COUNT count]`, the number being argument `at`.
-    fn parse(args: Argv<'a>, at: usize) -> Result<Self> {
-        let numkeys = at_least_one(args.all()[at]).ok_or(Error::Text("ERR numkeys should be greater than 0"))?;
-        let after = numkeys.checked_add(at + 1).filter(|after| *after < args.len()).ok_or(Error::Syntax)?;
-        let mut words = args.cursor(after);
-        let end = match () {
-            () if words.word("MIN") => End::Min,
-            () if words.word("MAX") => End::Max,
-            () => return Err(Error::Syntax),
-        };
-        let mut count = None;
-        while !words.is_done() {
-            if count.is_some() || !words.word_with("COUNT", 1) {
-                return Err(Error::Syntax);
-            }
-            count = Some(at_least_one(words.take()?).ok_or(Error::Text("ERR count should be greater than 0"))?);
-        }
-        Ok(MultiPop { keys: &args.all()[at + 1..after], end, count: count.unwrap_or(1) })
+fn end_of(word: &[u8]) -> Result<End> {
+    match () {
+        () if word.eq_ignore_ascii_case(b"MIN") => Ok(End::Min),
+        () if word.eq_ignore_ascii_case(b"MAX") => Ok(End::Max),
+        () => Err(Error::Syntax),
     }
 }
 
-fn at_least_one(text: &[u8]) -> Option<usize> {
-    parse_i64(text).filter(|int| *int > 0).and_then(|int| usize::try_from(int).ok())
-}
-
 fn zmpop(ctx: &mut Ctx<'_, '_>) -> Result {
-    let request = MultiPop::parse(ctx.args, 1)?;
+    let request = MultiPop::parse(ctx.args, 1, end_of)?;
     if !multi_pop(ctx, &request)? {
         ctx.reply.null_array();
     }
@@ -227,7 +202,7 @@ fn zmpop(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn bzmpop(ctx: &mut Ctx<'_, '_>) -> Result {
-    let request = MultiPop::parse(ctx.args, 2)?;
+    let request = MultiPop::parse(ctx.args, 2, end_of)?;
     let deadline_ms = timeout_deadline(ctx.args.all()[1], ctx.now_ms())?;
     if multi_pop(ctx, &request)? {
         return Ok(Outcome::Done);
@@ -236,7 +211,7 @@ fn bzmpop(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 /// Takes members off the first sorted set there is and replies with its key and them; false if there is none.
-fn multi_pop(ctx: &mut Ctx<'_, '_>, request: &MultiPop<'_>) -> Result<bool> {
+fn multi_pop(ctx: &mut Ctx<'_, '_>, request: &MultiPop<'_, End>) -> Result<bool> {
     let Some((key, len)) = first_zset(ctx.txn, request.keys)? else { return Ok(false) };
     let count = request.count.min(len);
     let reply = &mut *ctx.reply;

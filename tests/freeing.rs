@@ -76,3 +76,36 @@ fn big_values_are_freed_in_the_background_whatever_makes_them_go() {
         &[&["XGROUP", "CREATE", "big", "g", "0"], &["XREADGROUP", "GROUP", "g", "c", "STREAMS", "big", ">"]];
     judge(&mut client, kind, maker, group, &["XGROUP", "DESTROY", "big", "g"]);
 }
+
+/// A hash too small to be big, and too large to be free of charge.
+const MIDDLING: &str = "for i = 1, 600 do redis.call('HSET', KEYS[1], i, i) end";
+
+#[test]
+fn middling_values_are_freed_in_the_background_where_the_configuration_says_so() {
+    let server = larder().start();
+    let mut client = server.connect();
+    client.run("SADD small member");
+    for (directive, command) in [
+        ("lazyfree-lazy-user-del", "DEL middling"),
+        ("lazyfree-lazy-server-del", "SET middling text"),
+        ("lazyfree-lazy-server-del", "SUNIONSTORE middling small"),
+        ("lazyfree-lazy-server-del", "SINTERSTORE middling none"),
+        ("lazyfree-lazy-server-del", "COPY small middling REPLACE"),
+        ("lazyfree-lazy-expire", "EXISTS middling"),
+    ] {
+        for (setting, count) in [("no", "0"), ("yes", "1")] {
+            client.run("DEL middling");
+            client.call(&["EVAL", MIDDLING, "1", "middling"]);
+            client.run(&format!("CONFIG SET {directive} {setting}"));
+            freed(&mut client);
+            client.run("CONFIG RESETSTAT");
+            if directive == "lazyfree-lazy-expire" {
+                client.run("PEXPIRE middling 1");
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            client.run(command);
+            assert_eq!(freed(&mut client), count, "{command} with {directive} {setting}");
+        }
+        client.run(&format!("CONFIG SET {directive} no"));
+    }
+}

@@ -145,7 +145,7 @@ fn restore(ctx: &mut Ctx<'_, '_>) -> Result {
     // What was there goes first: the key that comes is a new one.
     let before = ctx.txn.dirty();
     if let Some(old) = ctx.txn.take(key) {
-        ctx.txn.keyspace().discard(old);
+        ctx.txn.keyspace().discard_replaced(old);
     }
     let kept_until = deadline.map_or(Deadline::Clear, Deadline::At);
     match loaded {

@@ -251,7 +251,7 @@ fn rename(ctx: &mut Ctx<'_, '_>, only_if_free: bool) -> Result {
     if renamed {
         let before = ctx.txn.dirty();
         if let Some(old) = ctx.txn.take(target) {
-            ctx.txn.keyspace().discard(old);
+            ctx.txn.keyspace().discard_replaced(old);
         }
         if let Some(mut entry) = ctx.txn.take(source) {
             entry.rename(target);
@@ -297,7 +297,7 @@ fn copy(ctx: &mut Ctx<'_, '_>) -> Result {
             }
             let before = ctx.txn.dirty();
             if let Some(old) = ctx.txn.take(target) {
-                ctx.txn.keyspace().discard(old);
+                ctx.txn.keyspace().discard_replaced(old);
             }
             ctx.txn.insert_entry(copy);
             ctx.txn.recount_dirty(before, 1);

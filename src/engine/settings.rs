@@ -16,6 +16,8 @@ impl Engine {
         namespace.set_samples(config.maxmemory_samples.get() as u32);
         namespace.set_tenacity(config.maxmemory_eviction_tenacity.get() as u32);
         namespace.set_lazy_eviction(config.lazyfree_lazy_eviction.get());
+        namespace.set_lazy_expire(config.lazyfree_lazy_expire.get());
+        namespace.set_lazy_server_del(config.lazyfree_lazy_server_del.get());
         namespace.set_lfu_log_factor(config.lfu_log_factor.get() as u32);
         namespace.set_lfu_decay_minutes(config.lfu_decay_time.get() as u32);
         self.follow_keys();

@@ -16,6 +16,8 @@ pub struct Namespace {
     lfu_log_factor: AtomicU32,
     lfu_decay_minutes: AtomicU32,
     lazy_eviction: AtomicBool,
+    lazy_expire: AtomicBool,
+    lazy_server_del: AtomicBool,
     /// What the time of last use is measured in.
     pub clock: AccessClock,
     /// Who may go next.
@@ -40,6 +42,8 @@ impl Default for Namespace {
             lfu_log_factor: AtomicU32::new(10),
             lfu_decay_minutes: AtomicU32::new(1),
             lazy_eviction: AtomicBool::new(false),
+            lazy_expire: AtomicBool::new(false),
+            lazy_server_del: AtomicBool::new(false),
             clock: AccessClock::default(),
             pool: Mutex::default(),
             turn: AtomicU32::new(0),
@@ -72,8 +76,12 @@ impl Namespace {
         lfu_log_factor, set_lfu_log_factor: u32;
         /// Minutes after which the LFU counter loses one.
         lfu_decay_minutes, set_lfu_decay_minutes: u32;
-        /// Whether evicted values are freed in the background.
+        /// Whether all but the smallest of the values that are evicted are freed in the background.
         lazy_eviction, set_lazy_eviction: bool;
+        /// The same of those whose time has passed.
+        lazy_expire, set_lazy_expire: bool;
+        /// The same of those that others take the place of.
+        lazy_server_del, set_lazy_server_del: bool;
     }
     /// The policy.
     #[inline]

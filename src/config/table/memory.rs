@@ -20,11 +20,11 @@ macro_rules! memory {
         /// How much of the time the sampling of expired keys may take, 1 to 10. Deadlines are kept in timer wheels
         /// here, so keys leave on time at any value.
         active_expire_effort: Num = int("active-expire-effort", 1, 10, "1").waits();
-        /// Free evicted values in the background.
+        /// Free evicted values in the background, all but the smallest; big ones (64 KiB) always are, whatever frees them.
         lazyfree_lazy_eviction: Flag = flag("lazyfree-lazy-eviction", "no");
-        /// Free expired values in the background.
+        /// The same of expired values.
         lazyfree_lazy_expire: Flag = flag("lazyfree-lazy-expire", "no");
-        /// Free overwritten values in the background.
+        /// The same of overwritten values.
         lazyfree_lazy_server_del: Flag = flag("lazyfree-lazy-server-del", "no");
         /// Make DEL free as UNLINK does.
         lazyfree_lazy_user_del: Flag = flag("lazyfree-lazy-user-del", "no");

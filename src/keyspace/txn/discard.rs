@@ -18,6 +18,16 @@ impl Keyspace {
         }
     }
 
+    /// Frees an entry whose time has passed.
+    pub(super) fn discard_expired(&self, entry: Entry) {
+        if self.namespace.lazy_expire() { self.discard_lazily(entry) } else { self.discard(entry) }
+    }
+
+    /// Frees an entry that another takes the place of.
+    pub fn discard_replaced(&self, entry: Entry) {
+        if self.namespace.lazy_server_del() { self.discard_lazily(entry) } else { self.discard(entry) }
+    }
+
     /// Frees an entry in the background unless that is hardly any work.
     pub fn discard_lazily(&self, entry: Entry) {
         if entry.value().free_effort() > LAZY_EFFORT {

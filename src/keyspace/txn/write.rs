@@ -2,6 +2,7 @@
 
 use super::{Create, Late, Note, Txn, Typed, Want, WrongType};
 use crate::base::hash::key_hash;
+use crate::keyspace::Keyspace;
 use crate::keyspace::change::{Class, Event, Gone, Modified, Why};
 use crate::keyspace::entry::{Entry, to_its_end};
 use crate::keyspace::evict;
@@ -51,7 +52,7 @@ impl Txn<'_> {
         let db = self.db;
         let Some(entry) = self.shard_mut(hash).take(db, hash, key) else { return };
         self.shard_mut(hash).counters.expired += 1;
-        self.keyspace.discard(entry);
+        self.keyspace.discard_expired(entry);
         self.gone(key, Why::Expired);
         self.mark(key, hash, false);
         match self.late_expiry(key) {
@@ -174,7 +175,7 @@ impl Txn<'_> {
                 Deadline::At(at) => Some(at),
             };
             if let Some(old) = shard.take(db, hash, key) {
-                self.keyspace.discard(old);
+                self.keyspace.discard_replaced(old);
             }
             self.put(key, hash, Entry::new_str(key, &value, at));
             return;
@@ -196,7 +197,7 @@ impl Txn<'_> {
         };
         let fresh = old.is_none();
         if let Some(old) = old {
-            self.keyspace.discard(old);
+            self.keyspace.discard_replaced(old);
         }
         self.put(key, hash, Entry::new_value(key, value, at));
         if fresh {
@@ -213,7 +214,7 @@ impl Txn<'_> {
         let old = self.shard_mut(hash).take(db, hash, &key);
         let fresh = old.is_none();
         if let Some(old) = old {
-            self.keyspace.discard(old);
+            self.keyspace.discard_replaced(old);
         }
         self.changed(&key, hash, 1);
         self.shard_mut(hash).put(db, hash, entry);
@@ -363,8 +364,14 @@ impl Txn<'_> {
 
     /// Deletes a key, with its `del` event; false when it is not there. Big values are freed in the background.
     pub fn delete(&mut self, key: &[u8]) -> bool {
-        let hash = self.settle(key);
-        self.delete_as_it_is(key, hash)
+        let taken = self.take(key);
+        self.deleted(key, taken, Keyspace::discard)
+    }
+
+    /// The same, and all but the smallest values are freed in the background.
+    pub fn unlink(&mut self, key: &[u8]) -> bool {
+        let taken = self.take(key);
+        self.deleted(key, taken, Keyspace::discard_lazily)
     }
 
     /// Deletes what an empty result takes the place of. As in Redis, nobody looks whether it is expired: if no read of this
@@ -373,30 +380,15 @@ impl Txn<'_> {
         if self.late_expiry(key).is_some() {
             self.expire(key);
         }
-        self.delete_as_it_is(key, self.hash(key))
+        let taken = self.take_as_it_is(key, self.hash(key));
+        self.deleted(key, taken, Keyspace::discard_replaced)
     }
 
-    fn delete_as_it_is(&mut self, key: &[u8], hash: u64) -> bool {
-        match self.take_as_it_is(key, hash) {
-            Some(entry) => {
-                self.keyspace.discard(entry);
-                self.event(Class::GENERIC, "del", key);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// The same, and all but the smallest values are freed in the background.
-    pub fn unlink(&mut self, key: &[u8]) -> bool {
-        match self.take(key) {
-            Some(entry) => {
-                self.keyspace.discard_lazily(entry);
-                self.event(Class::GENERIC, "del", key);
-                true
-            }
-            None => false,
-        }
+    fn deleted(&mut self, key: &[u8], taken: Option<Entry>, discard: fn(&Keyspace, Entry)) -> bool {
+        let Some(entry) = taken else { return false };
+        discard(self.keyspace, entry);
+        self.event(Class::GENERIC, "del", key);
+        true
     }
 
     /// Sets or clears the deadline of a key; false when the key is not there. The event is the caller's to say.

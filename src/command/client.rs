@@ -30,7 +30,7 @@ const CLIENT: Command = Command::container(
         name: "CLIENT",
         summary: "A container for commands on client connections.",
         since: "2.4.0",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         arity: Arity::at_least(2),
         categories: Categories::NONE,
         flags: Flags::SENTINEL,

@@ -15,7 +15,7 @@ const CLUSTER: Command = Command::container(
         name: "CLUSTER",
         summary: "A container for cluster commands.",
         since: "3.0.0",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         arity: Arity::at_least(2),
         ..BASE
     },

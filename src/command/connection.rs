@@ -29,7 +29,7 @@ const AUTH: Command = Command::new(
     CommandSpec {
         name: "AUTH",
         summary: "Says who the client is.",
-        complexity: "O(N) where N is the number of passwords defined for the user",
+        complexity: "O(N) in the passwords of the user",
         arity: Arity::at_least(2),
         flags: OPEN,
         args: &[Arg::string("username").optional().since("6.0.0"), Arg::string("password")],
@@ -41,7 +41,7 @@ const ECHO: Command = Command::new(
     echo,
     CommandSpec {
         name: "ECHO",
-        summary: "Returns the given string.",
+        summary: "Answers with the string that it is given.",
         arity: Arity::exactly(2),
         flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
         args: &[Arg::string("message")],
@@ -88,7 +88,7 @@ const QUIT: Command = Command::new(
     CommandSpec {
         name: "QUIT",
         deprecated: Some(("7.2.0", "just closing the connection")),
-        summary: "Closes the connection.",
+        summary: "Ends the connection after its reply.",
         arity: Arity::at_least(1),
         flags: OPEN.without(Flags::SENTINEL),
         ..BASE

@@ -17,7 +17,7 @@ const BASE: CommandSpec = CommandSpec {
     categories: Categories::CONNECTION,
     flags: Flags::LOADING.and(Flags::STALE).and(Flags::SENTINEL),
     since: "2.8.13",
-    complexity: "O(N) where N is the total number of Redis commands",
+    complexity: "O(N) in the commands there are",
     tips: &["nondeterministic_output_order"],
     ..CommandSpec::BASE
 };
@@ -43,7 +43,7 @@ const COMMAND: Command = Command::container_with(
                 name: "DOCS",
                 summary: "Documentation of commands.",
                 since: "7.0.0",
-                complexity: "O(N) where N is the number of commands to look up",
+                complexity: "O(N) in the commands named",
                 arity: Arity::at_least(2),
                 args: &[Arg::string("command-name").optional().multiple()],
                 ..BASE
@@ -54,7 +54,7 @@ const COMMAND: Command = Command::container_with(
             CommandSpec {
                 name: "GETKEYS",
                 summary: "The keys of a request.",
-                complexity: "O(N) where N is the number of arguments to the command",
+                complexity: "O(N) in the arguments of the request",
                 arity: Arity::at_least(3),
                 args: &[Arg::string("command"), Arg::string("arg").optional().multiple()],
                 tips: &[],
@@ -67,7 +67,7 @@ const COMMAND: Command = Command::container_with(
                 name: "GETKEYSANDFLAGS",
                 summary: "The keys of a request, and what it does with them.",
                 since: "7.0.0",
-                complexity: "O(N) where N is the number of arguments to the command",
+                complexity: "O(N) in the arguments of the request",
                 arity: Arity::at_least(3),
                 args: &[Arg::string("command"), Arg::string("arg").optional().multiple()],
                 tips: &[],
@@ -91,7 +91,7 @@ const COMMAND: Command = Command::container_with(
             CommandSpec {
                 name: "INFO",
                 summary: "What these commands are.",
-                complexity: "O(N) where N is the number of commands to look up",
+                complexity: "O(N) in the commands named",
                 arity: Arity::at_least(2),
                 args: &[Arg::string("command-name").optional().multiple()],
                 ..BASE

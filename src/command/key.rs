@@ -149,7 +149,7 @@ const OBJECT: Command = Command::container(
         name: "OBJECT",
         summary: "Tells how a key is stored.",
         since: "2.2.3",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         group: Group::Generic,
         arity: Arity::at_least(2),
         ..CommandSpec::BASE

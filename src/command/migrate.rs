@@ -29,7 +29,7 @@ const MIGRATE: Command = Command::remote(
         name: "MIGRATE",
         summary: "Moves keys to another server, each at once: it is here or there.",
         since: "2.6.0",
-        complexity: "That of DUMP and DEL here and of RESTORE there, for each key, and O(N) to send N bytes.",
+        complexity: "That of DUMP and DEL here and of RESTORE there, for each key, and O(N) to send N bytes",
         group: Group::Generic,
         arity: Arity::at_least(6),
         flags: Flags::WRITE.and(Flags::MOVABLE_KEYS),

@@ -63,7 +63,7 @@ const DBSIZE: Command = Command::new(
     dbsize,
     CommandSpec {
         name: "DBSIZE",
-        summary: "Returns the number of keys in the database.",
+        summary: "Counts the keys of the database.",
         group: Group::Server,
         arity: Arity::exactly(1),
         flags: Flags::READONLY.and(Flags::FAST),

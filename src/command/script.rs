@@ -18,7 +18,7 @@ pub const COMMANDS: &[Command] = &[EVAL, EVALSHA, EVAL_RO, EVALSHA_RO, SCRIPT];
 
 /// What EVAL and FCALL have in common.
 pub(super) const CALL: CommandSpec = CommandSpec {
-    complexity: "Depends on the script that is executed.",
+    complexity: "That of the script",
     group: Group::Scripting,
     arity: Arity::at_least(3),
     flags: Flags::NOSCRIPT
@@ -110,7 +110,7 @@ const SCRIPT: Command = Command::container(
         name: "SCRIPT",
         summary: "A container for the management of Lua scripts.",
         since: "2.6.0",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         group: Group::Scripting,
         arity: Arity::at_least(2),
         ..CommandSpec::BASE
@@ -135,7 +135,7 @@ const SCRIPT: Command = Command::container(
             CommandSpec {
                 name: "EXISTS",
                 summary: "Says which scripts are cached.",
-                complexity: "O(N) with N being the number of scripts to check (so checking a single script is an O(1) operation).",
+                complexity: "O(N) in the scripts named",
                 arity: Arity::at_least(3),
                 args: &[Arg::string("sha1").multiple()],
                 tips: &["request_policy:all_shards", "response_policy:agg_logical_and"],
@@ -147,7 +147,7 @@ const SCRIPT: Command = Command::container(
             CommandSpec {
                 name: "FLUSH",
                 summary: "Forgets all cached scripts.",
-                complexity: "O(N) with N being the number of scripts in cache",
+                complexity: "O(N) in the scripts cached",
                 arity: Arity::at_least(2),
                 args: &[FLUSH_MODE.optional().since("6.2.0")],
                 tips: ALL_NODES,
@@ -179,7 +179,7 @@ const SCRIPT: Command = Command::container(
             CommandSpec {
                 name: "LOAD",
                 summary: "Caches a script without running it.",
-                complexity: "O(N) with N being the length in bytes of the script body.",
+                complexity: "O(N) in the bytes of the script",
                 arity: Arity::exactly(3),
                 flags: Flags::NOSCRIPT.and(Flags::STALE),
                 args: &[Arg::string("script")],

@@ -40,8 +40,8 @@ const FLUSHALL: Command = Command::new(
     flushall,
     CommandSpec {
         name: "FLUSHALL",
-        summary: "Removes all keys from all databases.",
-        complexity: "O(N) where N is the total number of keys in all databases",
+        summary: "Empties all databases.",
+        complexity: "O(N) in the keys of all databases",
         arity: Arity::at_least(1),
         flags: Flags::WRITE,
         categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
@@ -57,8 +57,8 @@ const FLUSHDB: Command = Command::new(
     flushdb,
     CommandSpec {
         name: "FLUSHDB",
-        summary: "Removes all keys from the database.",
-        complexity: "O(N) where N is the number of keys in the selected database",
+        summary: "Empties the database.",
+        complexity: "O(N) in the keys of the database",
         ..FLUSHALL.spec
     },
 );
@@ -69,7 +69,7 @@ const SWAPDB: Command = Command::new(
         name: "SWAPDB",
         summary: "Swaps two databases.",
         since: "4.0.0",
-        complexity: "O(N) where N is the count of clients watching or blocking on keys from both databases.",
+        complexity: "O(N) in the clients that watch keys of either database or wait for them",
         arity: Arity::exactly(3),
         flags: Flags::WRITE.and(Flags::FAST),
         categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
@@ -152,7 +152,7 @@ const SHUTDOWN: Command = Command::new(
     CommandSpec {
         name: "SHUTDOWN",
         summary: "Stops the server.",
-        complexity: "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)",
+        complexity: "O(N) in the keys of all databases if they are saved, else O(1)",
         arity: Arity::at_least(1),
         flags: Flags::ADMIN
             .and(Flags::NOSCRIPT)
@@ -201,7 +201,7 @@ const MODULE: Command = Command::container(
         name: "MODULE",
         summary: "A container for commands on modules.",
         since: "4.0.0",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         arity: Arity::at_least(2),
         ..BASE
     },
@@ -223,7 +223,7 @@ const MODULE: Command = Command::container(
                 name: "LIST",
                 summary: "The modules loaded.",
                 since: "4.0.0",
-                complexity: "O(N) where N is the number of loaded modules.",
+                complexity: "O(N) in the modules",
                 arity: Arity::exactly(2),
                 flags: Flags::ADMIN.and(Flags::NOSCRIPT),
                 tips: &["nondeterministic_output_order"],
@@ -273,7 +273,7 @@ const SAVE: Command = Command::new(
     CommandSpec {
         name: "SAVE",
         summary: "Saves the data to a file.",
-        complexity: "O(N) where N is the total number of keys in all databases",
+        complexity: "O(N) in the keys of all databases",
         arity: Arity::exactly(1),
         flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_ASYNC_LOADING).and(Flags::NO_MULTI),
         ..BASE

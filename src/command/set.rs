@@ -75,7 +75,7 @@ const SMOVE: Command = Command::new(
     smove,
     CommandSpec {
         name: "SMOVE",
-        summary: "Moves a member from one set to another.",
+        summary: "Takes a member out of one set and puts it into another.",
         since: "1.0.0",
         complexity: "O(1)",
         arity: Arity::exactly(4),
@@ -169,7 +169,7 @@ const SMEMBERS: Command = Command::new(
     smembers,
     CommandSpec {
         name: "SMEMBERS",
-        summary: "Returns all members of a set.",
+        summary: "Returns a set as a whole.",
         since: "1.0.0",
         complexity: "O(N) in the members of the set",
         arity: Arity::exactly(2),

@@ -35,7 +35,7 @@ const SORT: Command = Command::new(
     CommandSpec {
         name: "SORT",
         summary: "Sorts the elements of a list, set or sorted set, and may store the result.",
-        complexity: "O(N+M*log(M)) where N is the number of elements in the list or set to sort, and M the number of returned elements. When the elements are not sorted, complexity is O(N).",
+        complexity: "O(N+M*log(M)), N all elements, M those returned; O(N) where nothing is sorted",
         group: Group::Generic,
         arity: Arity::at_least(2),
         flags: Flags::WRITE.and(Flags::DENYOOM),

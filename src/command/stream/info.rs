@@ -15,7 +15,7 @@ pub(super) const XINFO: Command = Command::container(
         name: "XINFO",
         summary: "The commands that look into streams.",
         since: "5.0.0",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         arity: Arity::at_least(2),
         categories: Categories::NONE,
         ..BASE

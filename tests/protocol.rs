@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use support::client::{Client, Value};
@@ -100,47 +99,4 @@ fn the_slow_log_tells_no_client_for_what_a_script_calls() {
         assert!(ends[0].starts_with("\"127.0.0.1:") && ends[0].ends_with(" \"visitor\""), "{ends:?}");
         assert_eq!(ends[1], "\"?:0\" \"\"");
     }
-}
-
-/// Names of commands, categories and flags that both servers have must be the same, subcommands included.
-#[test]
-fn every_command_is_described_as_the_original_describes_it() {
-    // What came or changed with 7.2 and 7.4.
-    let changed = |name: &str| {
-        let blocking = ["blmove", "blpop", "brpop", "brpoplpush", "bzpopmin", "bzpopmax", "wait"];
-        let replicated = ["eval", "evalsha", "fcall", "pfcount", "publish", "spublish"];
-        blocking.contains(&name) || replicated.contains(&name)
-    };
-    let describe = |client: &mut Client| {
-        let mut rows = BTreeMap::new();
-        let Value::Array(all) = client.run("COMMAND") else { panic!("an array") };
-        let mut left = all;
-        while let Some(Value::Array(row)) = left.pop() {
-            let sorted = |value: &Value| {
-                let mut lines = value.lines();
-                lines.iter_mut().for_each(|line| *line = line.split(' ').next_back().unwrap_or_default().to_owned());
-                lines.sort();
-                lines
-            };
-            let Value::Bulk(name) = &row[0] else { panic!("a name") };
-            rows.insert(
-                String::from_utf8_lossy(name).into_owned(),
-                (row[3..6].to_vec(), sorted(&row[2]), sorted(&row[6])),
-            );
-            if let Value::Array(subcommands) = &row[9] {
-                left.extend(subcommands.iter().cloned());
-            }
-        }
-        rows
-    };
-    let (ours, theirs) = (larder().start(), oracle().start());
-    let (ours, theirs) = (describe(&mut ours.connect()), describe(&mut theirs.connect()));
-    let mut differ: Vec<String> = Vec::new();
-    for (name, row) in theirs.iter().filter(|(name, _)| !changed(name)) {
-        if let Some(own) = ours.get(name).filter(|own| *own != row) {
-            differ.push(format!("{name}: {own:?}, not {row:?}"));
-        }
-    }
-    assert!(differ.is_empty(), "{differ:#?}");
-    assert!(theirs.keys().filter(|name| !ours.contains_key(*name)).count() < 12, "commands are missing");
 }

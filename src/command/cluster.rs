@@ -3,7 +3,7 @@
 use super::Command;
 use super::ctx::{Ctx, Result};
 use super::error::Error;
-use crate::spec::{Arity, Categories, CommandSpec, Flags, Group};
+use crate::spec::{Arg, Arity, Categories, CommandSpec, Flags, Group};
 
 /// The family.
 pub const COMMANDS: &[Command] = &[CLUSTER, ASKING, READONLY, READWRITE];
@@ -20,51 +20,106 @@ const CLUSTER: Command = Command::container(
         ..BASE
     },
     &[
-        Command::new(cluster_disabled, cluster_change("ADDSLOTS", -3, "3.0.0")),
-        Command::new(cluster_disabled, cluster_change("ADDSLOTSRANGE", -4, "7.0.0")),
-        Command::new(cluster_disabled, cluster_change("BUMPEPOCH", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster_admin("COUNT-FAILURE-REPORTS", 3, "3.0.0")),
-        Command::new(cluster_disabled, cluster("COUNTKEYSINSLOT", 3, "3.0.0")),
-        Command::new(cluster_disabled, cluster_change("DELSLOTS", -3, "3.0.0")),
-        Command::new(cluster_disabled, cluster_change("DELSLOTSRANGE", -4, "7.0.0")),
-        Command::new(cluster_disabled, cluster_change("FAILOVER", -2, "3.0.0")),
-        Command::new(cluster_disabled, cluster_change("FLUSHSLOTS", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster_change("FORGET", 3, "3.0.0")),
-        Command::new(cluster_disabled, cluster("GETKEYSINSLOT", 4, "3.0.0")),
-        Command::new(
-            cluster_disabled,
-            CommandSpec { flags: Flags::STALE.and(Flags::LOADING), ..cluster("HELP", 2, "5.0.0") },
-        ),
-        Command::new(cluster_disabled, cluster("INFO", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster("KEYSLOT", 3, "3.0.0")),
-        Command::new(cluster_disabled, cluster("LINKS", 2, "7.0.0")),
-        Command::new(cluster_disabled, cluster_change("MEET", -4, "3.0.0")),
-        Command::new(cluster_disabled, cluster("MYID", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster("MYSHARDID", 2, "7.2.0")),
-        Command::new(cluster_disabled, cluster("NODES", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster_admin("REPLICAS", 3, "5.0.0")),
-        Command::new(cluster_disabled, cluster_change("REPLICATE", 3, "3.0.0")),
-        Command::new(
-            cluster_disabled,
-            CommandSpec { flags: CLUSTER_ADMIN.and(Flags::NOSCRIPT), ..cluster("RESET", -2, "3.0.0") },
-        ),
-        Command::new(cluster_disabled, cluster_change("SAVECONFIG", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster_change("SET-CONFIG-EPOCH", 3, "3.0.0")),
-        Command::new(cluster_disabled, cluster_change("SETSLOT", -4, "3.0.0")),
-        Command::new(cluster_disabled, cluster("SHARDS", 2, "7.0.0")),
-        Command::new(
-            cluster_disabled,
-            CommandSpec { deprecated: Some(("5.0.0", "`CLUSTER REPLICAS`")), ..cluster_admin("SLAVES", 3, "3.0.0") },
-        ),
-        Command::new(
-            cluster_disabled,
-            CommandSpec { deprecated: Some(("7.0.0", "`CLUSTER SHARDS`")), ..cluster("SLOTS", 2, "3.0.0") },
-        ),
+        off(CommandSpec { complexity: OF_SLOTS, args: SLOTS, ..change("ADDSLOTS", -3, "3.0.0") }),
+        off(CommandSpec { complexity: OF_SLOTS, args: RANGES, ..change("ADDSLOTSRANGE", -4, "7.0.0") }),
+        off(CommandSpec { tips: VARIES, ..change("BUMPEPOCH", 2, "3.0.0") }),
+        off(CommandSpec {
+            complexity: "O(N) in the reports",
+            args: NODE,
+            tips: VARIES,
+            ..admin("COUNT-FAILURE-REPORTS", 3, "3.0.0")
+        }),
+        off(CommandSpec { args: &[Arg::integer("slot")], ..row("COUNTKEYSINSLOT", 3, "3.0.0") }),
+        off(CommandSpec { complexity: OF_SLOTS, args: SLOTS, ..change("DELSLOTS", -3, "3.0.0") }),
+        off(CommandSpec { complexity: OF_SLOTS, args: RANGES, ..change("DELSLOTSRANGE", -4, "7.0.0") }),
+        off(CommandSpec {
+            args: &[
+                Arg::one_of("options", &[Arg::word("force", "FORCE"), Arg::word("takeover", "TAKEOVER")]).optional()
+            ],
+            ..change("FAILOVER", -2, "3.0.0")
+        }),
+        off(change("FLUSHSLOTS", 2, "3.0.0")),
+        off(CommandSpec { args: NODE, ..change("FORGET", 3, "3.0.0") }),
+        off(CommandSpec {
+            complexity: "O(N) in the keys asked for",
+            args: &[Arg::integer("slot"), Arg::integer("count")],
+            tips: VARIES,
+            ..row("GETKEYSINSLOT", 4, "3.0.0")
+        }),
+        off(CommandSpec { flags: LOADING, ..row("HELP", 2, "5.0.0") }),
+        off(CommandSpec { tips: VARIES, ..row("INFO", 2, "3.0.0") }),
+        off(CommandSpec {
+            complexity: "O(N) in the bytes of the key",
+            args: &[Arg::string("key")],
+            ..row("KEYSLOT", 3, "3.0.0")
+        }),
+        off(CommandSpec { complexity: OF_NODES, tips: VARIES, ..row("LINKS", 2, "7.0.0") }),
+        off(CommandSpec {
+            history: &[("4.0.0", "Takes the port of the cluster bus.")],
+            args: &[
+                Arg::string("ip"),
+                Arg::integer("port"),
+                Arg::integer("cluster-bus-port").optional().since("4.0.0"),
+            ],
+            ..change("MEET", -4, "3.0.0")
+        }),
+        off(row("MYID", 2, "3.0.0")),
+        off(CommandSpec { tips: VARIES, ..row("MYSHARDID", 2, "7.2.0") }),
+        off(CommandSpec { complexity: OF_NODES, tips: VARIES, ..row("NODES", 2, "3.0.0") }),
+        off(replicas("REPLICAS", "5.0.0")),
+        off(CommandSpec { args: NODE, ..change("REPLICATE", 3, "3.0.0") }),
+        off(CommandSpec {
+            complexity: OF_NODES,
+            flags: ADMIN.and(Flags::NOSCRIPT),
+            args: &[Arg::one_of("reset-type", &[Arg::word("hard", "HARD"), Arg::word("soft", "SOFT")]).optional()],
+            ..row("RESET", -2, "3.0.0")
+        }),
+        off(change("SAVECONFIG", 2, "3.0.0")),
+        off(CommandSpec { args: &[Arg::integer("config-epoch")], ..change("SET-CONFIG-EPOCH", 3, "3.0.0") }),
+        off(CommandSpec {
+            args: &[
+                Arg::integer("slot"),
+                Arg::one_of(
+                    "subcommand",
+                    &[
+                        Arg::string("importing").shown("node-id").token("IMPORTING"),
+                        Arg::string("migrating").shown("node-id").token("MIGRATING"),
+                        Arg::string("node").shown("node-id").token("NODE"),
+                        Arg::word("stable", "STABLE"),
+                    ],
+                ),
+            ],
+            ..change("SETSLOT", -4, "3.0.0")
+        }),
+        off(CommandSpec { complexity: OF_NODES, flags: LOADING, tips: VARIES, ..row("SHARDS", 2, "7.0.0") }),
+        off(CommandSpec { deprecated: Some(("5.0.0", "`CLUSTER REPLICAS`")), ..replicas("SLAVES", "3.0.0") }),
+        off(CommandSpec {
+            deprecated: Some(("7.0.0", "`CLUSTER SHARDS`")),
+            history: &[("4.0.0", "Tells ids of nodes."), ("7.0.0", "Tells other addresses of nodes.")],
+            complexity: OF_NODES,
+            flags: LOADING,
+            tips: VARIES,
+            ..row("SLOTS", 2, "3.0.0")
+        }),
     ],
 );
 
-/// A subcommand of CLUSTER: all of them say that cluster support is disabled.
-const fn cluster(name: &'static str, arity: i16, since: &'static str) -> CommandSpec {
+const OF_SLOTS: &str = "O(N) in the slots named";
+const OF_NODES: &str = "O(N) in the nodes";
+const VARIES: &[&str] = &["nondeterministic_output"];
+const SLOTS: &[Arg] = &[Arg::integer("slot").multiple()];
+const RANGES: &[Arg] = &[Arg::block("range", &[Arg::integer("start-slot"), Arg::integer("end-slot")]).multiple()];
+const NODE: &[Arg] = &[Arg::string("node-id")];
+const LOADING: Flags = Flags::STALE.and(Flags::LOADING);
+const ADMIN: Flags = Flags::STALE.and(Flags::ADMIN);
+
+/// What says that cluster support is disabled.
+const fn off(spec: CommandSpec) -> Command {
+    Command::new(cluster_disabled, spec)
+}
+
+/// A subcommand of CLUSTER.
+const fn row(name: &'static str, arity: i16, since: &'static str) -> CommandSpec {
     CommandSpec {
         name,
         since,
@@ -75,43 +130,39 @@ const fn cluster(name: &'static str, arity: i16, since: &'static str) -> Command
     }
 }
 
-const CLUSTER_ADMIN: Flags = Flags::STALE.and(Flags::ADMIN);
-
 /// One that only an administrator should use.
-const fn cluster_admin(name: &'static str, arity: i16, since: &'static str) -> CommandSpec {
-    CommandSpec { flags: CLUSTER_ADMIN, ..cluster(name, arity, since) }
+const fn admin(name: &'static str, arity: i16, since: &'static str) -> CommandSpec {
+    CommandSpec { flags: ADMIN, ..row(name, arity, since) }
 }
 
 /// One that would change the cluster.
-const fn cluster_change(name: &'static str, arity: i16, since: &'static str) -> CommandSpec {
-    CommandSpec { flags: CLUSTER_ADMIN.and(Flags::NO_ASYNC_LOADING), ..cluster(name, arity, since) }
+const fn change(name: &'static str, arity: i16, since: &'static str) -> CommandSpec {
+    CommandSpec { flags: ADMIN.and(Flags::NO_ASYNC_LOADING), ..row(name, arity, since) }
 }
 
-const ASKING: Command = Command::new(
-    cluster_disabled,
-    CommandSpec {
-        name: "ASKING",
-        summary: "The next command may use a slot that is being imported.",
-        since: "3.0.0",
-        arity: Arity::exactly(1),
-        flags: Flags::FAST,
-        categories: Categories::CONNECTION,
-        ..BASE
-    },
-);
+/// REPLICAS and its old name.
+const fn replicas(name: &'static str, since: &'static str) -> CommandSpec {
+    CommandSpec { complexity: "O(N) in the replicas", args: NODE, tips: VARIES, ..admin(name, 3, since) }
+}
 
-const READONLY: Command = Command::new(
-    cluster_disabled,
-    CommandSpec {
-        name: "READONLY",
-        summary: "Reads from a replica of the cluster.",
-        flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
-        ..ASKING.spec
-    },
-);
+const ASKING: Command = off(CommandSpec {
+    name: "ASKING",
+    summary: "The next command may use a slot that is being imported.",
+    since: "3.0.0",
+    arity: Arity::exactly(1),
+    flags: Flags::FAST,
+    categories: Categories::CONNECTION,
+    ..BASE
+});
 
-const READWRITE: Command =
-    Command::new(cluster_disabled, CommandSpec { name: "READWRITE", summary: "Ends READONLY.", ..READONLY.spec });
+const READONLY: Command = off(CommandSpec {
+    name: "READONLY",
+    summary: "Reads from a replica of the cluster.",
+    flags: LOADING.and(Flags::FAST),
+    ..ASKING.spec
+});
+
+const READWRITE: Command = off(CommandSpec { name: "READWRITE", summary: "Ends READONLY.", ..READONLY.spec });
 
 fn cluster_disabled(_: &mut Ctx<'_, '_>) -> Result {
     Err(Error::Text("ERR This instance has cluster support disabled"))

@@ -37,6 +37,7 @@ const CONFIG: Command = Command::container(
             CommandSpec {
                 name: "GET",
                 summary: "The values of directives, by names and patterns.",
+                history: &[("7.0.0", "Takes several patterns.")],
                 complexity: "O(N) in the directives named",
                 arity: Arity::at_least(3),
                 args: &[Arg::string("parameter").multiple()],
@@ -81,6 +82,7 @@ const CONFIG: Command = Command::container(
             CommandSpec {
                 name: "SET",
                 summary: "Sets directives, all or none.",
+                history: &[("7.0.0", "Takes several directives.")],
                 complexity: "O(N) in the directives named",
                 arity: Arity::at_least(4),
                 args: &[Arg::block("data", &[Arg::string("parameter"), Arg::string("value")]).multiple()],

@@ -29,6 +29,7 @@ const AUTH: Command = Command::new(
     CommandSpec {
         name: "AUTH",
         summary: "Says who the client is.",
+        history: &[("6.0.0", "Takes a user name.")],
         complexity: "O(N) in the passwords of the user",
         arity: Arity::at_least(2),
         flags: OPEN,
@@ -55,6 +56,7 @@ const HELLO: Command = Command::new(
         name: "HELLO",
         summary: "Shakes hands with the server and chooses the protocol.",
         since: "6.0.0",
+        history: &[("6.2.0", "The protocol may be left out.")],
         arity: Arity::at_least(1),
         flags: OPEN,
         args: &[Arg::block(

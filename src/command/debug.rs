@@ -33,7 +33,7 @@ const DEBUG: Command = Command::new(
         complexity: "That of the subcommand",
         group: Group::Server,
         arity: Arity::at_least(2),
-        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::SYSCMD),
         keys: Keys::All,
         ..CommandSpec::BASE
     },

@@ -41,6 +41,7 @@ const PFCOUNT: Command = Command::new(
         arity: Arity::at_least(2),
         flags: Flags::READONLY.and(Flags::MAY_REPLICATE),
         keys: Keys::Specs(&[KeySpec::range(1, -1, 1, Access::READ_KEEP)]),
+        key_notes: &["Keeps what it has counted in the key."],
         effect: Propagate::Verbatim,
         args: &[Arg::key("key").multiple()],
         ..BASE
@@ -71,7 +72,7 @@ const PFDEBUG: Command = Command::new(
         since: "2.8.9",
         complexity: "N/A",
         arity: Arity::exactly(3),
-        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::ADMIN),
+        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::ADMIN).and(Flags::SYSCMD),
         keys: Keys::one(2, Access::READ_KEEP),
         effect: Propagate::Verbatim,
         args: &[Arg::string("subcommand"), Arg::key("key")],
@@ -87,7 +88,7 @@ const PFSELFTEST: Command = Command::new(
         since: "2.8.9",
         complexity: "N/A",
         arity: Arity::exactly(1),
-        flags: Flags::ADMIN.and(Flags::SLOW_JOB),
+        flags: Flags::ADMIN.and(Flags::SLOW_JOB).and(Flags::SYSCMD),
         ..BASE
     },
 );

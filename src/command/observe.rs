@@ -39,6 +39,7 @@ const SLOWLOG: Command = Command::container(
         Command::new(
             slowlog_get,
             CommandSpec {
+                history: &[("4.0.0", "Tells the client's address and name.")],
                 complexity: "O(N) in the entries returned",
                 tips: &["request_policy:all_nodes", "nondeterministic_output"],
                 ..sub(

@@ -153,11 +153,18 @@ const PUBSUB: Command = Command::container(
         Command::new(
             help,
             CommandSpec {
+                complexity: "O(1)",
                 flags: Flags::LOADING.and(Flags::STALE),
                 ..look("HELP", "6.2.0", Arity::exactly(2), "What there is.", &[])
             },
         ),
-        Command::new(numpat, look("NUMPAT", "2.8.0", Arity::exactly(2), "Number of patterns.", &[])),
+        Command::new(
+            numpat,
+            CommandSpec {
+                complexity: "O(1)",
+                ..look("NUMPAT", "2.8.0", Arity::exactly(2), "Number of patterns.", &[])
+            },
+        ),
         Command::new(
             numsub,
             look(

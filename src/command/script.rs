@@ -28,8 +28,8 @@ pub(super) const CALL: CommandSpec = CommandSpec {
         .and(Flags::NO_MANDATORY_KEYS)
         .and(Flags::MOVABLE_KEYS),
     categories: Categories::SCRIPTING,
-    // Nobody knows what a script does with its keys: the worst is assumed.
     keys: Keys::Specs(&[KeySpec::numkeys(2, Access::READ_UPDATE)]),
+    key_notes: &["Nobody knows what is done with them: the worst is assumed."],
     ..CommandSpec::BASE
 };
 
@@ -68,6 +68,7 @@ const EVALSHA: Command = Command::scripted(
         name: "EVALSHA",
         summary: "Runs a cached Lua script by its SHA1.",
         since: "2.6.0",
+        key_notes: &[],
         args: SHA_ARGS,
         ..CALL
     },
@@ -85,6 +86,7 @@ const EVALSHA_RO: Command = Command::scripted(
     CommandSpec {
         name: "EVALSHA_RO",
         summary: "Runs a cached Lua script that may not write, by its SHA1.",
+        key_notes: &[],
         args: SHA_ARGS,
         ..CALL_RO
     },
@@ -147,6 +149,7 @@ const SCRIPT: Command = Command::container(
             CommandSpec {
                 name: "FLUSH",
                 summary: "Forgets all cached scripts.",
+                history: &[("6.2.0", "Takes ASYNC and SYNC.")],
                 complexity: "O(N) in the scripts cached",
                 arity: Arity::at_least(2),
                 args: &[FLUSH_MODE.optional().since("6.2.0")],
@@ -194,6 +197,7 @@ const SCRIPT: Command = Command::container(
                 summary: "Returns the text of a cached script (a command of Valkey).",
                 since: "8.0.0",
                 arity: Arity::exactly(3),
+                flags: Flags::NOSCRIPT.and(Flags::STALE),
                 args: &[Arg::string("sha1")],
                 ..MANAGE
             },

@@ -41,6 +41,7 @@ const FLUSHALL: Command = Command::new(
     CommandSpec {
         name: "FLUSHALL",
         summary: "Empties all databases.",
+        history: &[("4.0.0", "Takes ASYNC."), ("6.2.0", "Takes SYNC.")],
         complexity: "O(N) in the keys of all databases",
         arity: Arity::at_least(1),
         flags: Flags::WRITE,
@@ -58,6 +59,7 @@ const FLUSHDB: Command = Command::new(
     CommandSpec {
         name: "FLUSHDB",
         summary: "Empties the database.",
+        history: &[("4.0.0", "Takes ASYNC."), ("6.2.0", "Takes SYNC.")],
         complexity: "O(N) in the keys of the database",
         ..FLUSHALL.spec
     },
@@ -152,6 +154,7 @@ const SHUTDOWN: Command = Command::new(
     CommandSpec {
         name: "SHUTDOWN",
         summary: "Stops the server.",
+        history: &[("7.0.0", "Takes NOW, FORCE and ABORT.")],
         complexity: "O(N) in the keys of all databases if they are saved, else O(1)",
         arity: Arity::at_least(1),
         flags: Flags::ADMIN
@@ -176,6 +179,7 @@ const MONITOR: Command = Command::new(
     CommandSpec {
         name: "MONITOR",
         summary: "Shows every command that the server runs.",
+        complexity: "",
         arity: Arity::exactly(1),
         flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
         ..BASE
@@ -188,6 +192,7 @@ const LOLWUT: Command = Command::new(
         name: "LOLWUT",
         summary: "A picture, and the version.",
         since: "5.0.0",
+        complexity: "",
         arity: Arity::at_least(1),
         flags: Flags::READONLY.and(Flags::FAST),
         args: &[Arg::integer("version").token("VERSION").optional()],
@@ -230,22 +235,27 @@ const MODULE: Command = Command::container(
                 ..BASE
             },
         ),
-        Command::new(module_refused, module_load("LOAD", "4.0.0", Arity::at_least(3))),
-        Command::new(module_refused, module_load("LOADEX", "7.0.0", Arity::at_least(3))),
-        Command::new(module_refused, module_load("UNLOAD", "4.0.0", Arity::exactly(3))),
+        Command::new(module_refused, module_load("LOAD", "4.0.0", Arity::at_least(3), LOAD_ARGS)),
+        Command::new(module_refused, module_load("LOADEX", "7.0.0", Arity::at_least(3), LOADEX_ARGS)),
+        Command::new(module_refused, module_load("UNLOAD", "4.0.0", Arity::exactly(3), &[Arg::string("name")])),
     ],
 );
 
-const MODULE_ARGS: &[Arg] = &[Arg::string("path")];
+const LOAD_ARGS: &[Arg] = &[Arg::string("path"), Arg::string("arg").optional().multiple()];
+const LOADEX_ARGS: &[Arg] = &[
+    Arg::string("path"),
+    Arg::block("configs", &[Arg::string("name"), Arg::string("value")]).token("CONFIG").optional().multiple_token(),
+    Arg::string("args").token("ARGS").optional().multiple(),
+];
 
-const fn module_load(name: &'static str, since: &'static str, arity: Arity) -> CommandSpec {
+const fn module_load(name: &'static str, since: &'static str, arity: Arity, args: &'static [Arg]) -> CommandSpec {
     CommandSpec {
         name,
         summary: "Refused: modules cannot be loaded here.",
         since,
         arity,
         flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_ASYNC_LOADING),
-        args: MODULE_ARGS,
+        args,
         ..BASE
     }
 }
@@ -258,7 +268,13 @@ const REPLICAOF: Command = Command::new(
         since: "5.0.0",
         arity: Arity::exactly(3),
         flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::STALE).and(Flags::NO_ASYNC_LOADING),
-        args: &[Arg::string("host"), Arg::integer("port")],
+        args: &[Arg::one_of(
+            "args",
+            &[
+                Arg::block("host-port", &[Arg::string("host"), Arg::integer("port")]),
+                Arg::block("no-one", &[Arg::word("no", "NO"), Arg::word("one", "ONE")]),
+            ],
+        )],
         ..BASE
     },
 );
@@ -285,6 +301,7 @@ const BGSAVE: Command = Command::new(
     CommandSpec {
         name: "BGSAVE",
         summary: "Saves the data to a file in the background.",
+        history: &[("3.2.2", "Takes SCHEDULE.")],
         arity: Arity::at_least(1),
         flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_ASYNC_LOADING),
         args: &[Arg::word("schedule", "SCHEDULE").optional().since("3.2.2")],

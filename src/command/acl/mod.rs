@@ -83,6 +83,10 @@ const ACL: Command = Command::container(
         Command::new(
             getuser,
             CommandSpec {
+                history: &[
+                    ("6.2.0", "Tells channels."),
+                    ("7.0.0", "Tells selectors; keys and channels come as rules."),
+                ],
                 complexity: "O(N) in the rules of the user",
                 args: &[Arg::string("username")],
                 ..row("GETUSER", "The rules of a user.", Arity::exactly(3))
@@ -109,6 +113,7 @@ const ACL: Command = Command::container(
         Command::new(
             log,
             CommandSpec {
+                history: &[("7.2.0", "An entry has an id and the times of its first and last event.")],
                 complexity: "O(N) in the entries shown",
                 args: &[Arg::one_of("operation", &[Arg::integer("count"), Arg::word("reset", "RESET")]).optional()],
                 ..row("LOG", "Who was refused, newest first.", Arity::at_least(2))
@@ -125,6 +130,7 @@ const ACL: Command = Command::container(
         Command::new(
             setuser,
             CommandSpec {
+                history: &[("6.2.0", "Knows rules on channels."), ("7.0.0", "Knows selectors and rights by key.")],
                 complexity: "O(N) in the rules given",
                 args: &[Arg::string("username"), Arg::string("rule").optional().multiple()],
                 tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],

@@ -40,6 +40,7 @@ const GEOADD: Command = Command::new(
         name: "GEOADD",
         summary: "Adds members at positions on the earth.",
         since: "3.2.0",
+        history: &[("6.2.0", "Takes NX, XX and CH.")],
         complexity: "O(log(N)) for each member, N those of the sorted set",
         arity: Arity::at_least(5),
         flags: Flags::WRITE.and(Flags::DENYOOM),

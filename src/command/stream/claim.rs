@@ -47,6 +47,7 @@ pub(super) const XAUTOCLAIM: Command = Command::new(
         name: "XAUTOCLAIM",
         summary: "Gives entries that were not acknowledged for long to another consumer.",
         since: "6.2.0",
+        history: &[("7.0.0", "Tells which entries were gone.")],
         complexity: "O(1) for a small COUNT",
         arity: Arity::at_least(6),
         flags: Flags::WRITE.and(Flags::FAST),

@@ -100,3 +100,30 @@ fn the_slow_log_tells_no_client_for_what_a_script_calls() {
         assert_eq!(ends[1], "\"?:0\" \"\"");
     }
 }
+
+/// But for CLUSTER, which is off and says so.
+#[test]
+fn the_help_of_a_container_names_every_subcommand() {
+    for setup in [larder(), oracle()] {
+        let server = setup.start();
+        let mut client = server.connect();
+        let Value::Array(rows) = client.run("COMMAND") else { panic!("an array") };
+        for row in rows {
+            let Value::Array(row) = row else { panic!("a row") };
+            let (Value::Bulk(container), Value::Array(subcommands)) = (&row[0], &row[9]) else { panic!("{row:?}") };
+            if subcommands.is_empty() || container == b"cluster" {
+                continue;
+            }
+            let lines = client.call(&[container, &b"HELP"[..].to_vec()]).lines();
+            let words: Vec<String> = lines.iter().map(|line| line.to_ascii_lowercase()).collect();
+            for subcommand in subcommands {
+                let Value::Array(row) = subcommand else { panic!("a row") };
+                let Value::Bulk(name) = &row[0] else { panic!("a name") };
+                let name = String::from_utf8_lossy(name).into_owned();
+                let word = name.split('|').next_back().expect("a word");
+                let named = |line: &String| line.split_whitespace().any(|found| found == word);
+                assert!(words.iter().any(named), "{name} in\n{}", lines.join("\n"));
+            }
+        }
+    }
+}

@@ -219,7 +219,9 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Result {
         ctx,
         "CLIENT",
         &[
+            ("CACHING (YES|NO)", "Have the keys of the next command tracked, or not, in OPTIN or OPTOUT mode."),
             ("GETNAME", "Return the name of the current connection."),
+            ("GETREDIR", "Return the ID of the client that is told of changed keys; 0 if nobody else is."),
             ("ID", "Return the ID of the current connection."),
             ("INFO", "Return information about the current client connection."),
             ("KILL <ip:port>", "Kill connection made from <ip:port>."),
@@ -234,6 +236,11 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Result {
             ("REPLY (ON|OFF|SKIP)", "Control the replies sent to the current connection."),
             ("SETINFO <option> <value>", "Set client meta attr. Options are: LIB-NAME, LIB-VER."),
             ("SETNAME <name>", "Assign the name <name> to the current connection."),
+            (
+                "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+                "Be told, or not, when keys that this connection has read change.",
+            ),
+            ("TRACKINGINFO", "Return how this connection tracks keys."),
             ("UNBLOCK <clientid> [TIMEOUT|ERROR]", "Unblock the specified blocked client."),
             ("UNPAUSE", "Stop the current client pause, resuming traffic."),
         ],

@@ -496,7 +496,17 @@ fn lolwut(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn module_help(ctx: &mut Ctx<'_, '_>) -> Result {
-    super::introspect::help(ctx, "MODULE", &[("LIST", "Return a list of loaded modules.")])
+    const REFUSED: &str = "Refused: no modules can be loaded.";
+    super::introspect::help(
+        ctx,
+        "MODULE",
+        &[
+            ("LIST", "Return a list of loaded modules."),
+            ("LOAD <path> [<arg> ...]", REFUSED),
+            ("LOADEX <path> [[CONFIG NAME VALUE] ...] [ARGS ...]", REFUSED),
+            ("UNLOAD <name>", REFUSED),
+        ],
+    )
 }
 
 fn module_list(ctx: &mut Ctx<'_, '_>) -> Result {

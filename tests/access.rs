@@ -216,7 +216,7 @@ impl Forms<'_> {
             ArgKind::Integer => argv.push(self.word(&["0", "1", "2", "-1", "100", "7", "x"])),
             ArgKind::Double => argv.push(self.word(&["0.01", "1", "13.4", "38", "100", "x"])),
             ArgKind::UnixTime => argv.push(self.word(&["1", "1800000000", "1800000000000"])),
-            ArgKind::Pattern => argv.push(self.word(&["*", "list*", "m?"])),
+            ArgKind::Pattern | ArgKind::KeyPattern(_) => argv.push(self.word(&["*", "list*", "m?"])),
             ArgKind::String => {
                 let words = ["m1", "f1", "1", "0", "g1", "c1", "km", "1-1", "0-1", "$", ">", "-", "+", "(1", "[m", "w"];
                 let word = if self.random.one_in(8) { self.key() } else { self.word(&words) };

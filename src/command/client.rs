@@ -32,7 +32,7 @@ const CLIENT: Command = Command::container(
         name: "CLIENT",
         summary: "A container for commands on client connections.",
         since: "2.4.0",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         arity: Arity::at_least(2),
         categories: Categories::NONE,
         flags: Flags::SENTINEL,
@@ -57,11 +57,32 @@ const CLIENT: Command = Command::container(
         ),
         Command::new(
             kill,
-            CommandSpec { flags: ADMIN, ..sub("KILL", "2.4.0", Arity::at_least(3), "Closes connections.", KILL_ARGS) },
+            CommandSpec {
+                history: &[
+                    ("2.8.12", "Takes filters."),
+                    ("2.8.12", "Takes ID."),
+                    ("3.2.0", "TYPE knows MASTER."),
+                    ("5.0.0", "TYPE knows REPLICA, which was SLAVE."),
+                    ("6.2.0", "Takes LADDR."),
+                    ("7.4.0", "Takes MAXAGE."),
+                ],
+                complexity: "O(N) in the connections",
+                flags: ADMIN,
+                ..sub("KILL", "2.4.0", Arity::at_least(3), "Closes connections.", KILL_ARGS)
+            },
         ),
         Command::new(
             list,
             CommandSpec {
+                history: &[
+                    ("2.8.12", "Tells id."),
+                    ("5.0.0", "Takes TYPE."),
+                    ("6.0.0", "Tells user."),
+                    ("6.2.0", "Takes ID; tells argv-mem, tot-mem, laddr and redir."),
+                    ("7.0.0", "Tells resp, multi-mem, rbs and rbp."),
+                    ("7.0.3", "Tells ssub."),
+                ],
+                complexity: "O(N) in the connections",
                 flags: ADMIN,
                 tips: NONDETERMINISTIC,
                 ..sub("LIST", "2.4.0", Arity::at_least(2), "Lists connections.", LIST_ARGS)
@@ -81,6 +102,7 @@ const CLIENT: Command = Command::container(
         Command::new(
             pause,
             CommandSpec {
+                history: &[("6.2.0", "Takes WRITE and ALL.")],
                 flags: ADMIN,
                 keys: Keys::All,
                 ..sub("PAUSE", "3.0.0", Arity::at_least(3), "Lets commands wait for a while.", PAUSE_ARGS)
@@ -124,6 +146,7 @@ const CLIENT: Command = Command::container(
         Command::new(
             unpause,
             CommandSpec {
+                complexity: "O(N) in the clients that wait",
                 flags: ADMIN,
                 keys: Keys::All,
                 ..sub("UNPAUSE", "6.2.0", Arity::exactly(2), "Ends a CLIENT PAUSE.", &[])
@@ -162,6 +185,13 @@ const TYPES: &[Arg] = &[
     Arg::word("replica", "REPLICA"),
     Arg::word("pubsub", "PUBSUB"),
 ];
+const TYPES_TO_KILL: &[Arg] = &[
+    Arg::word("normal", "NORMAL"),
+    Arg::word("master", "MASTER").since("3.2.0"),
+    Arg::word("slave", "SLAVE"),
+    Arg::word("replica", "REPLICA").since("5.0.0"),
+    Arg::word("pubsub", "PUBSUB"),
+];
 const LIST_ARGS: &[Arg] = &[
     Arg::one_of("client-type", TYPES).token("TYPE").optional().since("5.0.0"),
     Arg::integer("client-id").token("ID").optional().multiple().since("6.2.0"),
@@ -169,15 +199,15 @@ const LIST_ARGS: &[Arg] = &[
 const KILL_ARGS: &[Arg] = &[Arg::one_of(
     "filter",
     &[
-        Arg::string("old-format"),
+        Arg::string("old-format").shown("ip:port").deprecated("2.8.12"),
         Arg::one_of(
             "new-format",
             &[
                 Arg::integer("client-id").token("ID").optional().since("2.8.12"),
-                Arg::one_of("client-type", TYPES).token("TYPE").optional().since("2.8.12"),
+                Arg::one_of("client-type", TYPES_TO_KILL).token("TYPE").optional().since("2.8.12"),
                 Arg::string("username").token("USER").optional(),
-                Arg::string("addr").token("ADDR").optional(),
-                Arg::string("laddr").token("LADDR").optional().since("6.2.0"),
+                Arg::string("addr").shown("ip:port").token("ADDR").optional(),
+                Arg::string("laddr").shown("ip:port").token("LADDR").optional().since("6.2.0"),
                 Arg::one_of("skipme", &[Arg::word("yes", "YES"), Arg::word("no", "NO")]).token("SKIPME").optional(),
                 Arg::integer("maxage").token("MAXAGE").optional().since("7.4.0"),
             ],
@@ -191,7 +221,9 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Result {
         ctx,
         "CLIENT",
         &[
+            ("CACHING (YES|NO)", "Have the keys of the next command tracked, or not, in OPTIN or OPTOUT mode."),
             ("GETNAME", "Return the name of the current connection."),
+            ("GETREDIR", "Return the ID of the client that is told of changed keys; 0 if nobody else is."),
             ("ID", "Return the ID of the current connection."),
             ("INFO", "Return information about the current client connection."),
             ("KILL <ip:port>", "Kill connection made from <ip:port>."),
@@ -206,6 +238,11 @@ fn help(ctx: &mut Ctx<'_, '_>) -> Result {
             ("REPLY (ON|OFF|SKIP)", "Control the replies sent to the current connection."),
             ("SETINFO <option> <value>", "Set client meta attr. Options are: LIB-NAME, LIB-VER."),
             ("SETNAME <name>", "Assign the name <name> to the current connection."),
+            (
+                "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+                "Be told, or not, when keys that this connection has read change.",
+            ),
+            ("TRACKINGINFO", "Return how this connection tracks keys."),
             ("UNBLOCK <clientid> [TIMEOUT|ERROR]", "Unblock the specified blocked client."),
             ("UNPAUSE", "Stop the current client pause, resuming traffic."),
         ],

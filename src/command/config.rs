@@ -26,7 +26,7 @@ const CONFIG: Command = Command::container(
     CommandSpec {
         name: "CONFIG",
         summary: "A container for commands on the configuration.",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         arity: Arity::at_least(2),
         flags: Flags::NONE,
         ..BASE
@@ -37,7 +37,8 @@ const CONFIG: Command = Command::container(
             CommandSpec {
                 name: "GET",
                 summary: "The values of directives, by names and patterns.",
-                complexity: "O(N) when N is the number of configuration parameters provided",
+                history: &[("7.0.0", "Takes several patterns.")],
+                complexity: "O(N) in the directives named",
                 arity: Arity::at_least(3),
                 args: &[Arg::string("parameter").multiple()],
                 ..BASE
@@ -81,7 +82,8 @@ const CONFIG: Command = Command::container(
             CommandSpec {
                 name: "SET",
                 summary: "Sets directives, all or none.",
-                complexity: "O(N) when N is the number of configuration parameters provided",
+                history: &[("7.0.0", "Takes several directives.")],
+                complexity: "O(N) in the directives named",
                 arity: Arity::at_least(4),
                 args: &[Arg::block("data", &[Arg::string("parameter"), Arg::string("value")]).multiple()],
                 tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],

@@ -29,7 +29,8 @@ const AUTH: Command = Command::new(
     CommandSpec {
         name: "AUTH",
         summary: "Says who the client is.",
-        complexity: "O(N) where N is the number of passwords defined for the user",
+        history: &[("6.0.0", "Takes a user name.")],
+        complexity: "O(N) in the passwords of the user",
         arity: Arity::at_least(2),
         flags: OPEN,
         args: &[Arg::string("username").optional().since("6.0.0"), Arg::string("password")],
@@ -41,7 +42,7 @@ const ECHO: Command = Command::new(
     echo,
     CommandSpec {
         name: "ECHO",
-        summary: "Returns the given string.",
+        summary: "Answers with the string that it is given.",
         arity: Arity::exactly(2),
         flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
         args: &[Arg::string("message")],
@@ -55,6 +56,7 @@ const HELLO: Command = Command::new(
         name: "HELLO",
         summary: "Shakes hands with the server and chooses the protocol.",
         since: "6.0.0",
+        history: &[("6.2.0", "The protocol may be left out.")],
         arity: Arity::at_least(1),
         flags: OPEN,
         args: &[Arg::block(
@@ -88,7 +90,7 @@ const QUIT: Command = Command::new(
     CommandSpec {
         name: "QUIT",
         deprecated: Some(("7.2.0", "just closing the connection")),
-        summary: "Closes the connection.",
+        summary: "Ends the connection after its reply.",
         arity: Arity::at_least(1),
         flags: OPEN.without(Flags::SENTINEL),
         ..BASE

@@ -31,10 +31,10 @@ const DEBUG: Command = Command::new(
         name: "DEBUG",
         summary: "A container for commands that help with debugging.",
         since: "1.0.0",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         group: Group::Server,
         arity: Arity::at_least(2),
-        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
+        flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE).and(Flags::SYSCMD),
         keys: Keys::All,
         ..CommandSpec::BASE
     },

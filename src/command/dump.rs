@@ -20,7 +20,7 @@ const BASE: CommandSpec = CommandSpec {
     group: Group::Generic,
     categories: Categories::KEYSPACE,
     since: "2.6.0",
-    complexity: "O(N*M), N the elements of the value and M their average size; O(N*M*log(N)) to restore a sorted set",
+    complexity: "O(N*M), N the elements of the value and M their average size",
     ..CommandSpec::BASE
 };
 
@@ -43,6 +43,8 @@ const RESTORE: Command = Command::new(
     CommandSpec {
         name: "RESTORE",
         summary: "Creates a key with a value that DUMP returned.",
+        complexity: "O(N*M), N the elements of the value and M their average size; O(N*M*log(N)) for a sorted set",
+        history: &[("3.0.0", "Takes REPLACE."), ("5.0.0", "Takes ABSTTL."), ("5.0.0", "Takes IDLETIME and FREQ.")],
         arity: Arity::at_least(4),
         flags: Flags::WRITE.and(Flags::DENYOOM),
         categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
@@ -68,7 +70,7 @@ const RESTORE_ASKING: Command = Command::new(
         summary: "RESTORE, with ASKING implied: what moving a slot between nodes of a cluster uses.",
         since: "3.0.0",
         group: Group::Server,
-        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::ASKING),
+        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::ASKING).and(Flags::SYSCMD),
         ..RESTORE.spec
     },
 );

@@ -46,6 +46,7 @@ const EXPIRE: Command = Command::new(
     CommandSpec {
         name: "EXPIRE",
         summary: "Gives a key a time to live in seconds.",
+        history: &[("7.0.0", "Takes NX, XX, GT and LT.")],
         args: &[Arg::key("key"), Arg::integer("seconds"), CONDITION],
         ..SETS
     },
@@ -57,6 +58,7 @@ const PEXPIRE: Command = Command::new(
         name: "PEXPIRE",
         summary: "Gives a key a time to live in milliseconds.",
         since: "2.6.0",
+        history: &[("7.0.0", "Takes NX, XX, GT and LT.")],
         args: &[Arg::key("key"), Arg::integer("milliseconds"), CONDITION],
         ..SETS
     },
@@ -68,6 +70,7 @@ const EXPIREAT: Command = Command::new(
         name: "EXPIREAT",
         summary: "Lets a key expire at a Unix time in seconds.",
         since: "1.2.0",
+        history: &[("7.0.0", "Takes NX, XX, GT and LT.")],
         args: &[Arg::key("key"), Arg::unix_time("unix-time-seconds"), CONDITION],
         ..SETS
     },
@@ -79,6 +82,7 @@ const PEXPIREAT: Command = Command::new(
         name: "PEXPIREAT",
         summary: "Lets a key expire at a Unix time in milliseconds.",
         since: "2.6.0",
+        history: &[("7.0.0", "Takes NX, XX, GT and LT.")],
         args: &[Arg::key("key"), Arg::unix_time("unix-time-milliseconds"), CONDITION],
         ..SETS
     },
@@ -89,6 +93,7 @@ const TTL: Command = Command::new(
     CommandSpec {
         name: "TTL",
         summary: "Returns how many seconds a key has left.",
+        history: &[("2.8.0", "Answers -2 for a missing key.")],
         tips: &["nondeterministic_output"],
         ..TELLS
     },
@@ -100,6 +105,7 @@ const PTTL: Command = Command::new(
         name: "PTTL",
         summary: "Returns how many milliseconds a key has left.",
         since: "2.6.0",
+        history: &[("2.8.0", "Answers -2 for a missing key.")],
         tips: &["nondeterministic_output"],
         ..TELLS
     },

@@ -33,7 +33,7 @@ const FCALL: Command = Command::scripted(
         name: "FCALL",
         summary: "Runs a function.",
         since: "7.0.0",
-        complexity: "Depends on the function that is executed.",
+        complexity: "That of the function",
         args: FCALL_ARGS,
         ..CALL
     },
@@ -45,7 +45,7 @@ const FCALL_RO: Command = Command::scripted(
     CommandSpec {
         name: "FCALL_RO",
         summary: "Runs a function that may not write.",
-        complexity: "Depends on the function that is executed.",
+        complexity: "That of the function",
         args: FCALL_ARGS,
         ..CALL_RO
     },
@@ -64,7 +64,7 @@ const FUNCTION: Command = Command::container(
         name: "FUNCTION",
         summary: "A container for commands about functions.",
         since: "7.0.0",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         group: Group::Scripting,
         arity: Arity::at_least(2),
         ..CommandSpec::BASE
@@ -85,7 +85,7 @@ const FUNCTION: Command = Command::container(
             CommandSpec {
                 name: "DUMP",
                 summary: "Returns all libraries as one payload.",
-                complexity: "O(N) where N is the number of functions",
+                complexity: "O(N) in the functions",
                 ..BASE
             },
         ),
@@ -94,7 +94,7 @@ const FUNCTION: Command = Command::container(
             CommandSpec {
                 name: "FLUSH",
                 summary: "Deletes all libraries.",
-                complexity: "O(N) where N is the number of functions deleted",
+                complexity: "O(N) in the functions deleted",
                 arity: Arity::at_least(2),
                 args: &[FLUSH_MODE.optional()],
                 ..WRITE
@@ -124,7 +124,7 @@ const FUNCTION: Command = Command::container(
             CommandSpec {
                 name: "LIST",
                 summary: "Lists libraries with their functions.",
-                complexity: "O(N) where N is the number of functions",
+                complexity: "O(N) in the functions",
                 arity: Arity::at_least(2),
                 args: &[
                     Arg::string("library-name-pattern").token("LIBRARYNAME").optional(),
@@ -139,7 +139,7 @@ const FUNCTION: Command = Command::container(
             CommandSpec {
                 name: "LOAD",
                 summary: "Creates a library from its code.",
-                complexity: "O(1) (considering compilation time is redundant)",
+                complexity: "O(1), compiling aside",
                 arity: Arity::at_least(3),
                 flags: WRITE.flags.and(Flags::DENYOOM),
                 args: &[Arg::word("replace", "REPLACE").optional(), Arg::string("function-code")],
@@ -151,7 +151,7 @@ const FUNCTION: Command = Command::container(
             CommandSpec {
                 name: "RESTORE",
                 summary: "Creates libraries from a payload.",
-                complexity: "O(N) where N is the number of functions on the payload",
+                complexity: "O(N) in the functions of the payload",
                 arity: Arity::at_least(3),
                 flags: WRITE.flags.and(Flags::DENYOOM),
                 args: &[

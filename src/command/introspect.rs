@@ -17,7 +17,7 @@ const BASE: CommandSpec = CommandSpec {
     categories: Categories::CONNECTION,
     flags: Flags::LOADING.and(Flags::STALE).and(Flags::SENTINEL),
     since: "2.8.13",
-    complexity: "O(N) where N is the total number of Redis commands",
+    complexity: "O(N) in the commands there are",
     tips: &["nondeterministic_output_order"],
     ..CommandSpec::BASE
 };
@@ -43,7 +43,7 @@ const COMMAND: Command = Command::container_with(
                 name: "DOCS",
                 summary: "Documentation of commands.",
                 since: "7.0.0",
-                complexity: "O(N) where N is the number of commands to look up",
+                complexity: "O(N) in the commands named",
                 arity: Arity::at_least(2),
                 args: &[Arg::string("command-name").optional().multiple()],
                 ..BASE
@@ -54,7 +54,7 @@ const COMMAND: Command = Command::container_with(
             CommandSpec {
                 name: "GETKEYS",
                 summary: "The keys of a request.",
-                complexity: "O(N) where N is the number of arguments to the command",
+                complexity: "O(N) in the arguments of the request",
                 arity: Arity::at_least(3),
                 args: &[Arg::string("command"), Arg::string("arg").optional().multiple()],
                 tips: &[],
@@ -67,7 +67,7 @@ const COMMAND: Command = Command::container_with(
                 name: "GETKEYSANDFLAGS",
                 summary: "The keys of a request, and what it does with them.",
                 since: "7.0.0",
-                complexity: "O(N) where N is the number of arguments to the command",
+                complexity: "O(N) in the arguments of the request",
                 arity: Arity::at_least(3),
                 args: &[Arg::string("command"), Arg::string("arg").optional().multiple()],
                 tips: &[],
@@ -91,7 +91,8 @@ const COMMAND: Command = Command::container_with(
             CommandSpec {
                 name: "INFO",
                 summary: "What these commands are.",
-                complexity: "O(N) where N is the number of commands to look up",
+                history: &[("7.0.0", "Without names it tells of all commands.")],
+                complexity: "O(N) in the commands named",
                 arity: Arity::at_least(2),
                 args: &[Arg::string("command-name").optional().multiple()],
                 ..BASE
@@ -209,14 +210,10 @@ fn describe(reply: &mut Reply, table: &CommandTable, known: &Known) {
     reply.array(10);
     reply.bulk(shown_name(known).as_bytes());
     reply.int(spec.arity.0 as i64);
-    let movable = spec.flags.has(Flags::MOVABLE_KEYS) || is_movable(&spec.keys);
-    let flags: Vec<&str> = spec.flags.names().filter(|n| !n.is_empty()).collect();
-    let extra = movable && !spec.flags.has(Flags::MOVABLE_KEYS);
-    reply.set(flags.len() + extra as usize);
+    let derived = if is_movable(&spec.keys) { Flags::MOVABLE_KEYS } else { Flags::NONE };
+    let flags: Vec<&str> = spec.flags.and(derived).names().filter(|n| !n.is_empty()).collect();
+    reply.set(flags.len());
     flags.iter().for_each(|f| reply.simple(f));
-    if extra {
-        reply.simple("movablekeys");
-    }
     let (first, last, step) = legacy_range(&spec.keys);
     reply.int(first);
     reply.int(last);
@@ -228,7 +225,9 @@ fn describe(reply: &mut Reply, table: &CommandTable, known: &Known) {
     spec.tips.iter().for_each(|t| reply.bulk(t.as_bytes()));
     let keys = spec.keys.specs();
     reply.set(keys.len());
-    keys.iter().for_each(|k| describe_key_spec(reply, k));
+    for (index, keys) in keys.iter().enumerate() {
+        describe_key_spec(reply, keys, spec.key_notes.get(index).copied().unwrap_or_default());
+    }
     let subcommands = subcommands(table, known);
     // The type of none is another than that of some, as in the original.
     match subcommands.len() {
@@ -269,8 +268,9 @@ fn legacy_range(keys: &Keys) -> (i64, i64, i64) {
     (first, last, step)
 }
 
-fn describe_key_spec(reply: &mut Reply, spec: &KeySpec) {
-    reply.map(3);
+fn describe_key_spec(reply: &mut Reply, spec: &KeySpec, note: &str) {
+    reply.map(3 + !note.is_empty() as usize);
+    text_if_any(reply, "notes", note);
     reply.bulk(b"flags");
     let flags: Vec<&str> = spec.access.names().collect();
     reply.set(flags.len());
@@ -346,24 +346,36 @@ fn docs(ctx: &mut Ctx<'_, '_>) -> Result {
 fn document(reply: &mut Reply, table: &CommandTable, known: &Known) {
     let spec = &known.command.spec;
     let subcommands = subcommands(table, known);
-    let pairs =
-        4 + 3 * spec.deprecated.is_some() as usize + !spec.args.is_empty() as usize + !subcommands.is_empty() as usize;
-    reply.map(pairs);
-    for (name, text) in [
+    let (deprecated_since, replaced_by) = spec.deprecated.unwrap_or_default();
+    let texts = [
         ("summary", spec.summary),
         ("since", spec.since),
         ("group", spec.group.name()),
         ("complexity", spec.complexity),
-    ] {
-        reply.bulk(name.as_bytes());
-        reply.bulk(text.as_bytes());
-    }
-    if let Some((since, instead)) = spec.deprecated {
+    ];
+    let advice = [("deprecated_since", deprecated_since), ("replaced_by", replaced_by)];
+    let doc_flags: Vec<&str> = [(spec.deprecated.is_some(), "deprecated"), (spec.flags.has(Flags::SYSCMD), "syscmd")]
+        .into_iter()
+        .filter_map(|(on, name)| on.then_some(name))
+        .collect();
+    let lists = [doc_flags.len(), spec.history.len(), spec.args.len(), subcommands.len()];
+    let said = texts.iter().chain(&advice).filter(|(_, text)| !text.is_empty()).count();
+    reply.map(said + lists.iter().filter(|len| **len > 0).count());
+    texts.iter().for_each(|(name, text)| text_if_any(reply, name, text));
+    if !doc_flags.is_empty() {
         reply.bulk(b"doc_flags");
-        reply.set(1);
-        reply.simple("deprecated");
-        text_pair(reply, "deprecated_since", since);
-        text_pair(reply, "replaced_by", instead);
+        reply.set(doc_flags.len());
+        doc_flags.iter().for_each(|flag| reply.simple(flag));
+    }
+    advice.iter().for_each(|(name, text)| text_if_any(reply, name, text));
+    if !spec.history.is_empty() {
+        reply.bulk(b"history");
+        reply.set(spec.history.len());
+        for (version, change) in spec.history {
+            reply.array(2);
+            reply.bulk(version.as_bytes());
+            reply.bulk(change.as_bytes());
+        }
     }
     if !spec.args.is_empty() {
         reply.bulk(b"arguments");
@@ -391,32 +403,35 @@ fn document_args(reply: &mut Reply, args: &[Arg]) {
                 .into_iter()
                 .filter_map(|(on, name)| on.then_some(name))
                 .collect();
-        let is_key = matches!(arg.kind, ArgKind::Key(_));
+        let key_spec = match arg.kind {
+            ArgKind::Key(index) | ArgKind::KeyPattern(index) => Some(index),
+            _ => None,
+        };
         let shows_text = nested.is_none();
         let has_token = !arg.token.is_empty() || matches!(arg.kind, ArgKind::PureToken);
         let pairs = 2
             + shows_text as usize
-            + is_key as usize
+            + key_spec.is_some() as usize
             + has_token as usize
             + !arg.since.is_empty() as usize
+            + !arg.deprecated.is_empty() as usize
             + !flags.is_empty() as usize
             + nested.is_some() as usize;
         reply.map(pairs);
         text_pair(reply, "name", arg.name);
         text_pair(reply, "type", arg.kind.name());
         if shows_text {
-            text_pair(reply, "display_text", arg.name);
+            text_pair(reply, "display_text", if arg.shown.is_empty() { arg.name } else { arg.shown });
         }
-        if let ArgKind::Key(index) = arg.kind {
+        if let Some(index) = key_spec {
             reply.bulk(b"key_spec_index");
             reply.int(index as i64);
         }
         if has_token {
             text_pair(reply, "token", arg.token);
         }
-        if !arg.since.is_empty() {
-            text_pair(reply, "since", arg.since);
-        }
+        text_if_any(reply, "since", arg.since);
+        text_if_any(reply, "deprecated_since", arg.deprecated);
         if !flags.is_empty() {
             reply.bulk(b"flags");
             reply.set(flags.len());
@@ -432,6 +447,12 @@ fn document_args(reply: &mut Reply, args: &[Arg]) {
 fn text_pair(reply: &mut Reply, name: &str, text: &str) {
     reply.bulk(name.as_bytes());
     reply.bulk(text.as_bytes());
+}
+
+fn text_if_any(reply: &mut Reply, name: &str, text: &str) {
+    if !text.is_empty() {
+        text_pair(reply, name, text);
+    }
 }
 
 /// The keys of the request that follows in the arguments.
@@ -509,4 +530,58 @@ fn list(ctx: &mut Ctx<'_, '_>) -> Result {
     ctx.reply.array(names.len());
     names.iter().for_each(|n| ctx.reply.bulk(n.as_bytes()));
     Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every row with its full name.
+    fn rows() -> Vec<(String, &'static CommandSpec)> {
+        let table = CommandTable::new(&[]).expect("nothing is renamed");
+        table.all().iter().map(|known| (known.name.to_string(), &known.command.spec)).collect()
+    }
+
+    /// Every argument of a tree.
+    fn all_args(args: &'static [Arg]) -> Vec<&'static Arg> {
+        let nested = |arg: &Arg| match arg.kind {
+            ArgKind::OneOf(args) | ArgKind::Block(args) => args,
+            _ => &[],
+        };
+        args.iter().flat_map(|arg| std::iter::once(arg).chain(all_args(nested(arg)))).collect()
+    }
+
+    fn version(text: &str) -> Vec<u32> {
+        text.split('.').map(|part| part.parse().expect("a number between the dots")).collect()
+    }
+
+    #[test]
+    fn arguments_that_came_later_than_their_command_are_in_its_history() {
+        for (name, spec) in rows() {
+            for arg in all_args(spec.args).into_iter().filter(|arg| !arg.since.is_empty()) {
+                let told = spec.history.iter().any(|(since, _)| *since == arg.since);
+                assert!(told || version(arg.since) <= version(spec.since), "{name}: {} since {}", arg.name, arg.since);
+            }
+        }
+    }
+
+    #[test]
+    fn histories_run_forward() {
+        for (name, spec) in rows() {
+            assert!(spec.history.is_sorted_by_key(|(since, _)| version(since)), "{name}: {:?}", spec.history);
+            assert!(spec.history.iter().all(|(_, change)| change.ends_with('.')), "{name}: {:?}", spec.history);
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_key_specs_is_said_of_those_there_are() {
+        for (name, spec) in rows() {
+            let specs = spec.keys.specs().len();
+            assert!(spec.key_notes.len() <= specs, "{name}: {:?}", spec.key_notes);
+            for arg in all_args(spec.args) {
+                let (ArgKind::Key(index) | ArgKind::KeyPattern(index)) = arg.kind else { continue };
+                assert!(usize::from(index) < specs, "{name}: {} has key spec {index} of {specs}", arg.name);
+            }
+        }
+    }
 }

@@ -50,6 +50,7 @@ const EXISTS: Command = Command::new(
     CommandSpec {
         name: "EXISTS",
         summary: "Counts which of the named keys exist; one named twice counts twice.",
+        history: &[("3.0.3", "Takes several keys.")],
         complexity: "O(N) for N keys",
         arity: Arity::at_least(2),
         flags: Flags::READONLY.and(Flags::FAST).and(Flags::NO_TOUCH),
@@ -66,6 +67,7 @@ const TOUCH: Command = Command::new(
         name: "TOUCH",
         summary: "Counts which of the named keys exist and marks them as just used.",
         since: "3.2.1",
+        history: &[],
         flags: Flags::READONLY.and(Flags::FAST),
         ..EXISTS.spec
     },
@@ -103,6 +105,7 @@ const RENAMENX: Command = Command::new(
     CommandSpec {
         name: "RENAMENX",
         summary: "Gives a key another name unless that is taken.",
+        history: &[("3.2.0", "A key may be given the name that it has.")],
         flags: Flags::WRITE.and(Flags::FAST),
         keys: Keys::Specs(&[KeySpec::one(1, Access::READ_DELETE), KeySpec::one(2, Access::CREATE)]),
         ..RENAME.spec
@@ -149,7 +152,7 @@ const OBJECT: Command = Command::container(
         name: "OBJECT",
         summary: "Tells how a key is stored.",
         since: "2.2.3",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         group: Group::Generic,
         arity: Arity::at_least(2),
         ..CommandSpec::BASE

@@ -24,7 +24,7 @@ const MEMORY: Command = Command::container(
     CommandSpec {
         name: "MEMORY",
         summary: "A container for commands on memory.",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         arity: Arity::at_least(2),
         ..BASE
     },
@@ -55,7 +55,7 @@ const MEMORY: Command = Command::container(
             CommandSpec {
                 name: "MALLOC-STATS",
                 summary: "The allocator's own report.",
-                complexity: "Depends on how much memory is allocated, could be slow",
+                complexity: "Grows with the memory in use",
                 arity: Arity::exactly(2),
                 tips: REPORT_TIPS,
                 ..BASE
@@ -66,7 +66,7 @@ const MEMORY: Command = Command::container(
             CommandSpec {
                 name: "PURGE",
                 summary: "Gives unused memory back to the system.",
-                complexity: "Depends on how much memory is allocated, could be slow",
+                complexity: "Grows with the memory in use",
                 arity: Arity::exactly(2),
                 tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
                 ..BASE

@@ -27,7 +27,13 @@ const MIGRATE: Command = Command::remote(
         name: "MIGRATE",
         summary: "Moves keys to another server, each at once: it is here or there.",
         since: "2.6.0",
-        complexity: "That of DUMP and DEL here and of RESTORE there, for each key, and O(N) to send N bytes.",
+        history: &[
+            ("3.0.0", "Takes COPY and REPLACE."),
+            ("3.0.6", "Takes KEYS."),
+            ("4.0.7", "Takes AUTH."),
+            ("6.0.0", "Takes AUTH2."),
+        ],
+        complexity: "That of DUMP and DEL here and of RESTORE there, for each key, and O(N) to send N bytes",
         group: Group::Generic,
         arity: Arity::at_least(6),
         flags: Flags::WRITE.and(Flags::MOVABLE_KEYS),
@@ -56,14 +62,14 @@ const MIGRATE: Command = Command::remote(
             Arg::one_of(
                 "authentication",
                 &[
-                    Arg::string("auth").token("AUTH").since("4.0.7"),
+                    Arg::string("auth").shown("password").token("AUTH").since("4.0.7"),
                     Arg::block("auth2", &[Arg::string("username"), Arg::string("password")])
                         .token("AUTH2")
                         .since("6.0.0"),
                 ],
             )
             .optional(),
-            Arg::key_of("keys", 1).token("KEYS").since("3.0.6").optional().multiple(),
+            Arg::key_of("keys", 1).shown("key").token("KEYS").since("3.0.6").optional().multiple(),
         ],
         tips: &["nondeterministic_output"],
         ..CommandSpec::BASE

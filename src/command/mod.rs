@@ -9,6 +9,7 @@ pub mod args;
 pub mod bits;
 mod bulks;
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod connection;
 pub mod ctx;
@@ -165,6 +166,7 @@ const FAMILIES: &[&[Command]] = &[
     acl::COMMANDS,
     bits::COMMANDS,
     client::COMMANDS,
+    cluster::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
     debug::COMMANDS,

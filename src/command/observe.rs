@@ -30,7 +30,7 @@ const SLOWLOG: Command = Command::container(
         name: "SLOWLOG",
         summary: "A container for commands on the slow log.",
         since: "2.2.12",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         arity: Arity::at_least(2),
         flags: Flags::NONE,
         ..BASE
@@ -39,7 +39,8 @@ const SLOWLOG: Command = Command::container(
         Command::new(
             slowlog_get,
             CommandSpec {
-                complexity: "O(N) where N is the number of entries returned",
+                history: &[("4.0.0", "Tells the client's address and name.")],
+                complexity: "O(N) in the entries returned",
                 tips: &["request_policy:all_nodes", "nondeterministic_output"],
                 ..sub(
                     "GET",
@@ -64,7 +65,7 @@ const SLOWLOG: Command = Command::container(
         Command::new(
             slowlog_reset,
             CommandSpec {
-                complexity: "O(N) where N is the number of entries in the slowlog",
+                complexity: "O(N) in the entries kept",
                 tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
                 ..sub("RESET", "2.2.12", Arity::exactly(2), "Forgets all slow commands.", &[])
             },
@@ -77,7 +78,7 @@ const LATENCY: Command = Command::container(
         name: "LATENCY",
         summary: "A container for commands on latency.",
         since: "2.8.13",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         arity: Arity::at_least(2),
         flags: Flags::NONE,
         ..BASE
@@ -93,7 +94,7 @@ const LATENCY: Command = Command::container(
             histogram,
             CommandSpec {
                 since: "7.0.0",
-                complexity: "O(N) where N is the number of commands with latency information being retrieved.",
+                complexity: "O(N) in the commands told of",
                 ..monitor(
                     "HISTOGRAM",
                     Arity::at_least(2),

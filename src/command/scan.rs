@@ -30,6 +30,7 @@ const SCAN: Command = Command::new(
         name: "SCAN",
         summary: "Walks over the names of all keys, some with every call.",
         since: "2.8.0",
+        history: &[("6.0.0", "Takes TYPE.")],
         complexity: "O(1) per call, O(N) for a whole walk over N keys",
         arity: Arity::at_least(2),
         flags: Flags::READONLY.and(Flags::NO_TOUCH),
@@ -63,7 +64,7 @@ const DBSIZE: Command = Command::new(
     dbsize,
     CommandSpec {
         name: "DBSIZE",
-        summary: "Returns the number of keys in the database.",
+        summary: "Counts the keys of the database.",
         group: Group::Server,
         arity: Arity::exactly(1),
         flags: Flags::READONLY.and(Flags::FAST),

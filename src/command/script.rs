@@ -18,7 +18,7 @@ pub const COMMANDS: &[Command] = &[EVAL, EVALSHA, EVAL_RO, EVALSHA_RO, SCRIPT];
 
 /// What EVAL and FCALL have in common.
 pub(super) const CALL: CommandSpec = CommandSpec {
-    complexity: "Depends on the script that is executed.",
+    complexity: "That of the script",
     group: Group::Scripting,
     arity: Arity::at_least(3),
     flags: Flags::NOSCRIPT
@@ -28,8 +28,8 @@ pub(super) const CALL: CommandSpec = CommandSpec {
         .and(Flags::NO_MANDATORY_KEYS)
         .and(Flags::MOVABLE_KEYS),
     categories: Categories::SCRIPTING,
-    // Nobody knows what a script does with its keys: the worst is assumed.
     keys: Keys::Specs(&[KeySpec::numkeys(2, Access::READ_UPDATE)]),
+    key_notes: &["Nobody knows what is done with them: the worst is assumed."],
     ..CommandSpec::BASE
 };
 
@@ -68,6 +68,7 @@ const EVALSHA: Command = Command::scripted(
         name: "EVALSHA",
         summary: "Runs a cached Lua script by its SHA1.",
         since: "2.6.0",
+        key_notes: &[],
         args: SHA_ARGS,
         ..CALL
     },
@@ -85,6 +86,7 @@ const EVALSHA_RO: Command = Command::scripted(
     CommandSpec {
         name: "EVALSHA_RO",
         summary: "Runs a cached Lua script that may not write, by its SHA1.",
+        key_notes: &[],
         args: SHA_ARGS,
         ..CALL_RO
     },
@@ -110,7 +112,7 @@ const SCRIPT: Command = Command::container(
         name: "SCRIPT",
         summary: "A container for the management of Lua scripts.",
         since: "2.6.0",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         group: Group::Scripting,
         arity: Arity::at_least(2),
         ..CommandSpec::BASE
@@ -135,7 +137,7 @@ const SCRIPT: Command = Command::container(
             CommandSpec {
                 name: "EXISTS",
                 summary: "Says which scripts are cached.",
-                complexity: "O(N) with N being the number of scripts to check (so checking a single script is an O(1) operation).",
+                complexity: "O(N) in the scripts named",
                 arity: Arity::at_least(3),
                 args: &[Arg::string("sha1").multiple()],
                 tips: &["request_policy:all_shards", "response_policy:agg_logical_and"],
@@ -147,7 +149,8 @@ const SCRIPT: Command = Command::container(
             CommandSpec {
                 name: "FLUSH",
                 summary: "Forgets all cached scripts.",
-                complexity: "O(N) with N being the number of scripts in cache",
+                history: &[("6.2.0", "Takes ASYNC and SYNC.")],
+                complexity: "O(N) in the scripts cached",
                 arity: Arity::at_least(2),
                 args: &[FLUSH_MODE.optional().since("6.2.0")],
                 tips: ALL_NODES,
@@ -179,7 +182,7 @@ const SCRIPT: Command = Command::container(
             CommandSpec {
                 name: "LOAD",
                 summary: "Caches a script without running it.",
-                complexity: "O(N) with N being the length in bytes of the script body.",
+                complexity: "O(N) in the bytes of the script",
                 arity: Arity::exactly(3),
                 flags: Flags::NOSCRIPT.and(Flags::STALE),
                 args: &[Arg::string("script")],
@@ -194,6 +197,7 @@ const SCRIPT: Command = Command::container(
                 summary: "Returns the text of a cached script (a command of Valkey).",
                 since: "8.0.0",
                 arity: Arity::exactly(3),
+                flags: Flags::NOSCRIPT.and(Flags::STALE),
                 args: &[Arg::string("sha1")],
                 ..MANAGE
             },

@@ -24,10 +24,6 @@ pub const COMMANDS: &[Command] = &[
     MODULE,
     REPLICAOF,
     SLAVEOF,
-    CLUSTER,
-    ASKING,
-    READONLY,
-    READWRITE,
     SAVE,
     BGSAVE,
     BGREWRITEAOF,
@@ -44,8 +40,9 @@ const FLUSHALL: Command = Command::new(
     flushall,
     CommandSpec {
         name: "FLUSHALL",
-        summary: "Removes all keys from all databases.",
-        complexity: "O(N) where N is the total number of keys in all databases",
+        summary: "Empties all databases.",
+        history: &[("4.0.0", "Takes ASYNC."), ("6.2.0", "Takes SYNC.")],
+        complexity: "O(N) in the keys of all databases",
         arity: Arity::at_least(1),
         flags: Flags::WRITE,
         categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
@@ -61,8 +58,9 @@ const FLUSHDB: Command = Command::new(
     flushdb,
     CommandSpec {
         name: "FLUSHDB",
-        summary: "Removes all keys from the database.",
-        complexity: "O(N) where N is the number of keys in the selected database",
+        summary: "Empties the database.",
+        history: &[("4.0.0", "Takes ASYNC."), ("6.2.0", "Takes SYNC.")],
+        complexity: "O(N) in the keys of the database",
         ..FLUSHALL.spec
     },
 );
@@ -73,7 +71,7 @@ const SWAPDB: Command = Command::new(
         name: "SWAPDB",
         summary: "Swaps two databases.",
         since: "4.0.0",
-        complexity: "O(N) where N is the count of clients watching or blocking on keys from both databases.",
+        complexity: "O(N) in the clients that watch keys of either database or wait for them",
         arity: Arity::exactly(3),
         flags: Flags::WRITE.and(Flags::FAST),
         categories: Categories::KEYSPACE.and(Categories::DANGEROUS),
@@ -156,7 +154,8 @@ const SHUTDOWN: Command = Command::new(
     CommandSpec {
         name: "SHUTDOWN",
         summary: "Stops the server.",
-        complexity: "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)",
+        history: &[("7.0.0", "Takes NOW, FORCE and ABORT.")],
+        complexity: "O(N) in the keys of all databases if they are saved, else O(1)",
         arity: Arity::at_least(1),
         flags: Flags::ADMIN
             .and(Flags::NOSCRIPT)
@@ -180,6 +179,7 @@ const MONITOR: Command = Command::new(
     CommandSpec {
         name: "MONITOR",
         summary: "Shows every command that the server runs.",
+        complexity: "",
         arity: Arity::exactly(1),
         flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::LOADING).and(Flags::STALE),
         ..BASE
@@ -192,6 +192,7 @@ const LOLWUT: Command = Command::new(
         name: "LOLWUT",
         summary: "A picture, and the version.",
         since: "5.0.0",
+        complexity: "",
         arity: Arity::at_least(1),
         flags: Flags::READONLY.and(Flags::FAST),
         args: &[Arg::integer("version").token("VERSION").optional()],
@@ -205,7 +206,7 @@ const MODULE: Command = Command::container(
         name: "MODULE",
         summary: "A container for commands on modules.",
         since: "4.0.0",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         arity: Arity::at_least(2),
         ..BASE
     },
@@ -227,29 +228,34 @@ const MODULE: Command = Command::container(
                 name: "LIST",
                 summary: "The modules loaded.",
                 since: "4.0.0",
-                complexity: "O(N) where N is the number of loaded modules.",
+                complexity: "O(N) in the modules",
                 arity: Arity::exactly(2),
                 flags: Flags::ADMIN.and(Flags::NOSCRIPT),
                 tips: &["nondeterministic_output_order"],
                 ..BASE
             },
         ),
-        Command::new(module_refused, module_load("LOAD", "4.0.0", Arity::at_least(3))),
-        Command::new(module_refused, module_load("LOADEX", "7.0.0", Arity::at_least(3))),
-        Command::new(module_refused, module_load("UNLOAD", "4.0.0", Arity::exactly(3))),
+        Command::new(module_refused, module_load("LOAD", "4.0.0", Arity::at_least(3), LOAD_ARGS)),
+        Command::new(module_refused, module_load("LOADEX", "7.0.0", Arity::at_least(3), LOADEX_ARGS)),
+        Command::new(module_refused, module_load("UNLOAD", "4.0.0", Arity::exactly(3), &[Arg::string("name")])),
     ],
 );
 
-const MODULE_ARGS: &[Arg] = &[Arg::string("path")];
+const LOAD_ARGS: &[Arg] = &[Arg::string("path"), Arg::string("arg").optional().multiple()];
+const LOADEX_ARGS: &[Arg] = &[
+    Arg::string("path"),
+    Arg::block("configs", &[Arg::string("name"), Arg::string("value")]).token("CONFIG").optional().multiple_token(),
+    Arg::string("args").token("ARGS").optional().multiple(),
+];
 
-const fn module_load(name: &'static str, since: &'static str, arity: Arity) -> CommandSpec {
+const fn module_load(name: &'static str, since: &'static str, arity: Arity, args: &'static [Arg]) -> CommandSpec {
     CommandSpec {
         name,
         summary: "Refused: modules cannot be loaded here.",
         since,
         arity,
         flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_ASYNC_LOADING),
-        args: MODULE_ARGS,
+        args,
         ..BASE
     }
 }
@@ -262,7 +268,13 @@ const REPLICAOF: Command = Command::new(
         since: "5.0.0",
         arity: Arity::exactly(3),
         flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::STALE).and(Flags::NO_ASYNC_LOADING),
-        args: &[Arg::string("host"), Arg::integer("port")],
+        args: &[Arg::one_of(
+            "args",
+            &[
+                Arg::block("host-port", &[Arg::string("host"), Arg::integer("port")]),
+                Arg::block("no-one", &[Arg::word("no", "NO"), Arg::word("one", "ONE")]),
+            ],
+        )],
         ..BASE
     },
 );
@@ -272,118 +284,12 @@ const SLAVEOF: Command = Command::new(
     CommandSpec { name: "SLAVEOF", since: "1.0.0", deprecated: Some(("5.0.0", "`REPLICAOF`")), ..REPLICAOF.spec },
 );
 
-const CLUSTER: Command = Command::container(
-    CommandSpec {
-        name: "CLUSTER",
-        summary: "A container for cluster commands.",
-        since: "3.0.0",
-        group: Group::Cluster,
-        complexity: "Depends on subcommand.",
-        arity: Arity::at_least(2),
-        ..BASE
-    },
-    &[
-        Command::new(cluster_disabled, cluster_change("ADDSLOTS", -3, "3.0.0")),
-        Command::new(cluster_disabled, cluster_change("ADDSLOTSRANGE", -4, "7.0.0")),
-        Command::new(cluster_disabled, cluster_change("BUMPEPOCH", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster_admin("COUNT-FAILURE-REPORTS", 3, "3.0.0")),
-        Command::new(cluster_disabled, cluster("COUNTKEYSINSLOT", 3, "3.0.0")),
-        Command::new(cluster_disabled, cluster_change("DELSLOTS", -3, "3.0.0")),
-        Command::new(cluster_disabled, cluster_change("DELSLOTSRANGE", -4, "7.0.0")),
-        Command::new(cluster_disabled, cluster_change("FAILOVER", -2, "3.0.0")),
-        Command::new(cluster_disabled, cluster_change("FLUSHSLOTS", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster_change("FORGET", 3, "3.0.0")),
-        Command::new(cluster_disabled, cluster("GETKEYSINSLOT", 4, "3.0.0")),
-        Command::new(
-            cluster_disabled,
-            CommandSpec { flags: Flags::STALE.and(Flags::LOADING), ..cluster("HELP", 2, "5.0.0") },
-        ),
-        Command::new(cluster_disabled, cluster("INFO", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster("KEYSLOT", 3, "3.0.0")),
-        Command::new(cluster_disabled, cluster("LINKS", 2, "7.0.0")),
-        Command::new(cluster_disabled, cluster_change("MEET", -4, "3.0.0")),
-        Command::new(cluster_disabled, cluster("MYID", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster("MYSHARDID", 2, "7.2.0")),
-        Command::new(cluster_disabled, cluster("NODES", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster_admin("REPLICAS", 3, "5.0.0")),
-        Command::new(cluster_disabled, cluster_change("REPLICATE", 3, "3.0.0")),
-        Command::new(
-            cluster_disabled,
-            CommandSpec { flags: CLUSTER_ADMIN.and(Flags::NOSCRIPT), ..cluster("RESET", -2, "3.0.0") },
-        ),
-        Command::new(cluster_disabled, cluster_change("SAVECONFIG", 2, "3.0.0")),
-        Command::new(cluster_disabled, cluster_change("SET-CONFIG-EPOCH", 3, "3.0.0")),
-        Command::new(cluster_disabled, cluster_change("SETSLOT", -4, "3.0.0")),
-        Command::new(cluster_disabled, cluster("SHARDS", 2, "7.0.0")),
-        Command::new(
-            cluster_disabled,
-            CommandSpec { deprecated: Some(("5.0.0", "`CLUSTER REPLICAS`")), ..cluster_admin("SLAVES", 3, "3.0.0") },
-        ),
-        Command::new(
-            cluster_disabled,
-            CommandSpec { deprecated: Some(("7.0.0", "`CLUSTER SHARDS`")), ..cluster("SLOTS", 2, "3.0.0") },
-        ),
-    ],
-);
-
-/// A subcommand of CLUSTER: all of them say that cluster support is disabled.
-const fn cluster(name: &'static str, arity: i16, since: &'static str) -> CommandSpec {
-    CommandSpec {
-        name,
-        since,
-        arity: Arity(arity),
-        summary: "Part of cluster mode, which is off.",
-        group: Group::Cluster,
-        flags: Flags::STALE,
-        ..BASE
-    }
-}
-
-const CLUSTER_ADMIN: Flags = Flags::STALE.and(Flags::ADMIN);
-
-/// One that only an administrator should use.
-const fn cluster_admin(name: &'static str, arity: i16, since: &'static str) -> CommandSpec {
-    CommandSpec { flags: CLUSTER_ADMIN, ..cluster(name, arity, since) }
-}
-
-/// One that would change the cluster.
-const fn cluster_change(name: &'static str, arity: i16, since: &'static str) -> CommandSpec {
-    CommandSpec { flags: CLUSTER_ADMIN.and(Flags::NO_ASYNC_LOADING), ..cluster(name, arity, since) }
-}
-
-const ASKING: Command = Command::new(
-    cluster_disabled,
-    CommandSpec {
-        name: "ASKING",
-        summary: "The next command may use a slot that is being imported.",
-        since: "3.0.0",
-        group: Group::Cluster,
-        arity: Arity::exactly(1),
-        flags: Flags::FAST,
-        categories: Categories::CONNECTION,
-        ..BASE
-    },
-);
-
-const READONLY: Command = Command::new(
-    cluster_disabled,
-    CommandSpec {
-        name: "READONLY",
-        summary: "Reads from a replica of the cluster.",
-        flags: Flags::LOADING.and(Flags::STALE).and(Flags::FAST),
-        ..ASKING.spec
-    },
-);
-
-const READWRITE: Command =
-    Command::new(cluster_disabled, CommandSpec { name: "READWRITE", summary: "Ends READONLY.", ..READONLY.spec });
-
 const SAVE: Command = Command::new(
     no_files,
     CommandSpec {
         name: "SAVE",
         summary: "Saves the data to a file.",
-        complexity: "O(N) where N is the total number of keys in all databases",
+        complexity: "O(N) in the keys of all databases",
         arity: Arity::exactly(1),
         flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_ASYNC_LOADING).and(Flags::NO_MULTI),
         ..BASE
@@ -395,6 +301,7 @@ const BGSAVE: Command = Command::new(
     CommandSpec {
         name: "BGSAVE",
         summary: "Saves the data to a file in the background.",
+        history: &[("3.2.2", "Takes SCHEDULE.")],
         arity: Arity::at_least(1),
         flags: Flags::ADMIN.and(Flags::NOSCRIPT).and(Flags::NO_ASYNC_LOADING),
         args: &[Arg::word("schedule", "SCHEDULE").optional().since("3.2.2")],
@@ -589,7 +496,17 @@ fn lolwut(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn module_help(ctx: &mut Ctx<'_, '_>) -> Result {
-    super::introspect::help(ctx, "MODULE", &[("LIST", "Return a list of loaded modules.")])
+    const REFUSED: &str = "Refused: no modules can be loaded.";
+    super::introspect::help(
+        ctx,
+        "MODULE",
+        &[
+            ("LIST", "Return a list of loaded modules."),
+            ("LOAD <path> [<arg> ...]", REFUSED),
+            ("LOADEX <path> [[CONFIG NAME VALUE] ...] [ARGS ...]", REFUSED),
+            ("UNLOAD <name>", REFUSED),
+        ],
+    )
 }
 
 fn module_list(ctx: &mut Ctx<'_, '_>) -> Result {
@@ -608,10 +525,6 @@ fn replicaof(ctx: &mut Ctx<'_, '_>) -> Result {
     }
     parse_i64(ctx.args.at(2)).filter(|p| (0..=65535).contains(p)).ok_or(Error::Text("ERR Invalid master port"))?;
     Err(Error::Text("ERR This version of Larder cannot follow another server yet."))
-}
-
-fn cluster_disabled(_: &mut Ctx<'_, '_>) -> Result {
-    Err(Error::Text("ERR This instance has cluster support disabled"))
 }
 
 fn no_files(_: &mut Ctx<'_, '_>) -> Result {

@@ -24,9 +24,10 @@ use std::ops::{ControlFlow, Range};
 /// The family.
 pub const COMMANDS: &[Command] = &[SORT, SORT_RO];
 
-const BY: Arg = Arg::pattern("by-pattern").token("BY").optional();
+const NAMED_BY_ELEMENTS: &str = "Keys named by BY and GET: they depend on the elements.";
+const BY: Arg = Arg::pattern_of("by-pattern", 1).shown("pattern").token("BY").optional();
 const LIMIT: Arg = Arg::block("limit", &[Arg::integer("offset"), Arg::integer("count")]).token("LIMIT").optional();
-const GET: Arg = Arg::pattern("get-pattern").token("GET").optional().multiple().multiple_token();
+const GET: Arg = Arg::pattern_of("get-pattern", 1).shown("pattern").token("GET").optional().multiple().multiple_token();
 const ORDER: Arg = Arg::one_of("order", &[Arg::word("asc", "ASC"), Arg::word("desc", "DESC")]).optional();
 const ALPHA: Arg = Arg::word("sorting", "ALPHA").optional();
 
@@ -35,7 +36,7 @@ const SORT: Command = Command::new(
     CommandSpec {
         name: "SORT",
         summary: "Sorts the elements of a list, set or sorted set, and may store the result.",
-        complexity: "O(N+M*log(M)) where N is the number of elements in the list or set to sort, and M the number of returned elements. When the elements are not sorted, complexity is O(N).",
+        complexity: "O(N+M*log(M)), N all elements, M those returned; O(N) where nothing is sorted",
         group: Group::Generic,
         arity: Arity::at_least(2),
         flags: Flags::WRITE.and(Flags::DENYOOM),
@@ -44,6 +45,7 @@ const SORT: Command = Command::new(
             keys_of_sort,
             &[KeySpec::one(1, Access::READ), KeySpec::unknown(Access::READ), KeySpec::unknown(Access::OVERWRITE)],
         ),
+        key_notes: &["", NAMED_BY_ELEMENTS, "The key after STORE, which may stand anywhere."],
         effect: Propagate::Verbatim,
         args: &[Arg::key("key"), BY, LIMIT, GET, ORDER, ALPHA, Arg::key_of("destination", 2).token("STORE").optional()],
         ..CommandSpec::BASE
@@ -58,6 +60,7 @@ const SORT_RO: Command = Command::new(
         since: "7.0.0",
         flags: Flags::READONLY,
         keys: Keys::AllShowing(keys_of_sort_ro, &[KeySpec::one(1, Access::READ), KeySpec::unknown(Access::READ)]),
+        key_notes: &["", NAMED_BY_ELEMENTS],
         effect: Propagate::Never,
         args: &[Arg::key("key"), BY, LIMIT, GET, ORDER, ALPHA],
         ..SORT.spec

@@ -65,9 +65,17 @@ const SET: Command = Command::new(
     CommandSpec {
         name: "SET",
         summary: "Sets a key to a string, whatever it held before.",
+        history: &[
+            ("2.6.12", "Takes NX, XX, EX and PX."),
+            ("6.0.0", "Takes KEEPTTL."),
+            ("6.2.0", "Takes GET, EXAT and PXAT."),
+            ("7.0.0", "GET goes with NX."),
+            ("8.4.0", "Takes IFEQ, IFNE, IFDEQ and IFDNE."),
+        ],
         arity: Arity::at_least(3),
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: Keys::Depends(1, Access::READ_UPDATE.variable(), access_of_set),
+        key_notes: &["Reads the key with GET or a condition."],
         effect: Propagate::Rewritten,
         args: &[
             Arg::key("key"),
@@ -184,6 +192,7 @@ const GETEX: Command = Command::new(
         arity: Arity::at_least(2),
         flags: Flags::WRITE.and(Flags::FAST),
         keys: Keys::one(1, Access::READ_UPDATE),
+        key_notes: &["Changes when the key expires."],
         effect: Propagate::Rewritten,
         args: &[
             Arg::key("key"),

@@ -42,7 +42,6 @@ pub(super) const TRACKING: Command = Command::new(
     CommandSpec {
         name: "TRACKING",
         since: "6.0.0",
-        complexity: "O(1). Some options may introduce additional complexity.",
         arity: Arity::at_least(3),
         summary: "Tells this connection of changes to the keys it has read.",
         args: &[

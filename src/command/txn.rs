@@ -29,7 +29,7 @@ const EXEC: Command = Command::engine(
         name: "EXEC",
         summary: "Runs the queued commands as one.",
         since: "1.2.0",
-        complexity: "Depends on commands in the transaction",
+        complexity: "That of the commands queued",
         flags: Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE).and(Flags::SKIP_SLOWLOG),
         ..BASE
     },
@@ -41,7 +41,7 @@ const DISCARD: Command = Command::engine(
         name: "DISCARD",
         summary: "Drops the queued commands.",
         since: "2.0.0",
-        complexity: "O(N), when N is the number of queued commands",
+        complexity: "O(N) in the commands queued",
         ..BASE
     },
 );
@@ -52,7 +52,7 @@ const WATCH: Command = Command::engine(
         name: "WATCH",
         summary: "Lets the next EXEC run only if these keys have not changed.",
         since: "2.2.0",
-        complexity: "O(1) for every key.",
+        complexity: "O(1) for each key",
         arity: Arity::at_least(2),
         keys: Keys::Specs(&[KeySpec::range(1, -1, 1, Access::META)]),
         args: &[Arg::key("key").multiple()],

@@ -13,6 +13,8 @@ pub enum ArgKind {
     Key(u8),
     /// A glob pattern.
     Pattern,
+    /// A pattern of keys, described by the key spec of this index.
+    KeyPattern(u8),
     /// Unix time in seconds or milliseconds.
     UnixTime,
     /// A literal word, its token.
@@ -31,7 +33,7 @@ impl ArgKind {
             ArgKind::Integer => "integer",
             ArgKind::Double => "double",
             ArgKind::Key(_) => "key",
-            ArgKind::Pattern => "pattern",
+            ArgKind::Pattern | ArgKind::KeyPattern(_) => "pattern",
             ArgKind::UnixTime => "unix-time",
             ArgKind::PureToken => "pure-token",
             ArgKind::OneOf(_) => "oneof",
@@ -47,10 +49,14 @@ pub struct Arg {
     pub name: &'static str,
     /// Its kind.
     pub kind: ArgKind,
+    /// What stands for it in a line of syntax, or `""`: its name does.
+    pub shown: &'static str,
     /// The literal word before it, or `""`.
     pub token: &'static str,
     /// The Redis version that introduced it, or `""`.
     pub since: &'static str,
+    /// The Redis version from which on it should not be used any more, or `""`.
+    pub deprecated: &'static str,
     /// May be left out.
     pub optional: bool,
     /// May be repeated.
@@ -61,7 +67,8 @@ pub struct Arg {
 
 impl Arg {
     const fn new(name: &'static str, kind: ArgKind) -> Arg {
-        Arg { name, kind, token: "", since: "", optional: false, multiple: false, multiple_token: false }
+        let (shown, token, since, deprecated) = ("", "", "", "");
+        Arg { name, kind, shown, token, since, deprecated, optional: false, multiple: false, multiple_token: false }
     }
     /// A key of the first key spec.
     pub const fn key(name: &'static str) -> Arg {
@@ -87,6 +94,10 @@ impl Arg {
     pub const fn pattern(name: &'static str) -> Arg {
         Arg::new(name, ArgKind::Pattern)
     }
+    /// A pattern of the keys of the key spec `spec`.
+    pub const fn pattern_of(name: &'static str, spec: u8) -> Arg {
+        Arg::new(name, ArgKind::KeyPattern(spec))
+    }
     /// A time.
     pub const fn unix_time(name: &'static str) -> Arg {
         Arg::new(name, ArgKind::UnixTime)
@@ -102,6 +113,11 @@ impl Arg {
     /// Several in order.
     pub const fn block(name: &'static str, args: &'static [Arg]) -> Arg {
         Arg::new(name, ArgKind::Block(args))
+    }
+    /// With another text than its name in a line of syntax.
+    pub const fn shown(mut self, text: &'static str) -> Arg {
+        self.shown = text;
+        self
     }
     /// With a literal word before it.
     pub const fn token(mut self, token: &'static str) -> Arg {
@@ -127,6 +143,11 @@ impl Arg {
     /// That came with this Redis version.
     pub const fn since(mut self, version: &'static str) -> Arg {
         self.since = version;
+        self
+    }
+    /// Not to be used from this Redis version on.
+    pub const fn deprecated(mut self, version: &'static str) -> Arg {
+        self.deprecated = version;
         self
     }
 }

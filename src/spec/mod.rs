@@ -20,7 +20,9 @@ pub struct CommandSpec {
     pub since: &'static str,
     /// The Redis version from which on another command is to be preferred, and which one.
     pub deprecated: Option<(&'static str, &'static str)>,
-    /// Time complexity, as shown by COMMAND DOCS.
+    /// What it has learned since: the Redis version and, in our own words, what that added.
+    pub history: &'static [(&'static str, &'static str)],
+    /// Time complexity, as shown by COMMAND DOCS; `""` where nothing is said about it.
     pub complexity: &'static str,
     /// The group of COMMAND DOCS.
     pub group: Group,
@@ -32,6 +34,8 @@ pub struct CommandSpec {
     pub categories: Categories,
     /// Where the keys are.
     pub keys: Keys,
+    /// Why the key specs say what they say, one note for each; `""` and what is left out are none.
+    pub key_notes: &'static [&'static str],
     /// Which arguments are channels to publish to or to listen on.
     pub channels: Channels,
     /// How a change made by it is written to the log.
@@ -49,12 +53,14 @@ impl CommandSpec {
         summary: "",
         since: "1.0.0",
         deprecated: None,
+        history: &[],
         complexity: "O(1)",
         group: Group::Generic,
         arity: Arity(1),
         flags: Flags::NONE,
         categories: Categories::NONE,
         keys: Keys::None,
+        key_notes: &[],
         channels: Channels::None,
         effect: Propagate::Never,
         args: &[],
@@ -173,22 +179,24 @@ bitset! {
         NO_AUTH = 14, "no_auth";
         /// May cause replication without WRITE (COMMAND does not tell).
         MAY_REPLICATE = 15, "";
-        /// Not inside MULTI.
-        NO_MULTI = 16, "no_multi";
-        /// Keys are found by running a function over the arguments.
-        MOVABLE_KEYS = 17, "movablekeys";
-        /// Allowed while a script is over its time.
-        ALLOW_BUSY = 18, "allow_busy";
-        /// Not on an asynchronously loading replica.
-        NO_ASYNC_LOADING = 19, "no_async_loading";
         /// Its container's mandatory keys are not checked.
-        NO_MANDATORY_KEYS = 20, "no_mandatory_keys";
+        NO_MANDATORY_KEYS = 16, "no_mandatory_keys";
+        /// Not on an asynchronously loading replica.
+        NO_ASYNC_LOADING = 17, "no_async_loading";
+        /// Not inside MULTI.
+        NO_MULTI = 18, "no_multi";
+        /// Keys are found by running a function over the arguments.
+        MOVABLE_KEYS = 19, "movablekeys";
+        /// Allowed while a script is over its time.
+        ALLOW_BUSY = 20, "allow_busy";
         /// Known to Sentinel.
         SENTINEL = 21, "";
         /// Runs long: moved off the worker's loop.
         SLOW_JOB = 22, "";
         /// Does not touch the access clock of the keys (TYPE, OBJECT, TTL ..).
         NO_TOUCH = 23, "";
+        /// Meant for the system itself and who works on it (COMMAND DOCS tells, among its `doc_flags`).
+        SYSCMD = 24, "";
     }
 }
 

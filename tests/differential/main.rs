@@ -22,6 +22,7 @@ mod audit;
 mod bits;
 mod compare;
 mod connection;
+mod described;
 mod differences;
 mod driver;
 mod dump;

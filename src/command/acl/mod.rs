@@ -42,7 +42,7 @@ const ACL: Command = Command::container(
     CommandSpec {
         name: "ACL",
         summary: "A container for commands on users.",
-        complexity: "Depends on subcommand.",
+        complexity: "That of the subcommand",
         arity: Arity::at_least(2),
         flags: Flags::SENTINEL,
         ..BASE
@@ -52,7 +52,6 @@ const ACL: Command = Command::container(
             cat,
             CommandSpec {
                 flags: OPEN,
-                complexity: "O(1) since the categories and commands are a fixed set.",
                 args: &[Arg::string("category").optional()],
                 ..row("CAT", "The categories, or the commands of one.", Arity::at_least(2))
             },
@@ -60,7 +59,6 @@ const ACL: Command = Command::container(
         Command::new(
             deluser,
             CommandSpec {
-                complexity: "O(1) amortized time considering the typical user.",
                 args: &[Arg::string("username").multiple()],
                 tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
                 ..change("DELUSER", "Deletes users.", Arity::at_least(3))
@@ -70,7 +68,6 @@ const ACL: Command = Command::container(
             dryrun,
             CommandSpec {
                 since: "7.0.0",
-                complexity: "O(1).",
                 args: &[Arg::string("username"), Arg::string("command"), Arg::string("arg").optional().multiple()],
                 ..row("DRYRUN", "Whether a user may run a command.", Arity::at_least(4))
             },
@@ -86,7 +83,11 @@ const ACL: Command = Command::container(
         Command::new(
             getuser,
             CommandSpec {
-                complexity: "O(N). Where N is the number of password, command and pattern rules that the user has.",
+                history: &[
+                    ("6.2.0", "Tells channels."),
+                    ("7.0.0", "Tells selectors; keys and channels come as rules."),
+                ],
+                complexity: "O(N) in the rules of the user",
                 args: &[Arg::string("username")],
                 ..row("GETUSER", "The rules of a user.", Arity::exactly(3))
             },
@@ -98,21 +99,22 @@ const ACL: Command = Command::container(
         Command::new(
             list,
             CommandSpec {
-                complexity: "O(N). Where N is the number of configured users.",
+                complexity: "O(N) in the users",
                 ..row("LIST", "All users with their rules.", Arity::exactly(2))
             },
         ),
         Command::new(
             load,
             CommandSpec {
-                complexity: "O(N). Where N is the number of configured users.",
+                complexity: "O(N) in the users",
                 ..change("LOAD", "Reads the users' file anew.", Arity::exactly(2))
             },
         ),
         Command::new(
             log,
             CommandSpec {
-                complexity: "O(N) with N being the number of entries shown.",
+                history: &[("7.2.0", "An entry has an id and the times of its first and last event.")],
+                complexity: "O(N) in the entries shown",
                 args: &[Arg::one_of("operation", &[Arg::integer("count"), Arg::word("reset", "RESET")]).optional()],
                 ..row("LOG", "Who was refused, newest first.", Arity::at_least(2))
             },
@@ -120,7 +122,7 @@ const ACL: Command = Command::container(
         Command::new(
             save,
             CommandSpec {
-                complexity: "O(N). Where N is the number of configured users.",
+                complexity: "O(N) in the users",
                 tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
                 ..row("SAVE", "Writes the users' file.", Arity::exactly(2))
             },
@@ -128,7 +130,8 @@ const ACL: Command = Command::container(
         Command::new(
             setuser,
             CommandSpec {
-                complexity: "O(N). Where N is the number of rules provided.",
+                history: &[("6.2.0", "Knows rules on channels."), ("7.0.0", "Knows selectors and rights by key.")],
+                complexity: "O(N) in the rules given",
                 args: &[Arg::string("username"), Arg::string("rule").optional().multiple()],
                 tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
                 ..change("SETUSER", "Makes or changes a user.", Arity::at_least(3))
@@ -137,7 +140,7 @@ const ACL: Command = Command::container(
         Command::new(
             users,
             CommandSpec {
-                complexity: "O(N). Where N is the number of configured users.",
+                complexity: "O(N) in the users",
                 ..row("USERS", "The names of all users.", Arity::exactly(2))
             },
         ),

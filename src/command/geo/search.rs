@@ -26,7 +26,8 @@ pub(super) const GEORADIUS: Command = Command::new(
         deprecated: Some(("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with `BYRADIUS`")),
         summary: "Finds members in a circle around a position.",
         since: "3.2.0",
-        complexity: "O(N+log(M)) with N being the number of members in the cells around the shape and M the number of all members.",
+        history: &[("6.2.0", "COUNT takes ANY."), ("7.0.0", "Units may be in capitals.")],
+        complexity: "O(N+log(M)), N the members in the cells around the shape, M all of them",
         arity: Arity::at_least(6),
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: Keys::By(
@@ -55,7 +56,10 @@ pub(super) const GEORADIUS: Command = Command::new(
             Arg::one_of("order", &[Arg::word("asc", "ASC"), Arg::word("desc", "DESC")]).optional(),
             Arg::one_of(
                 "store",
-                &[Arg::key_of("storekey", 1).token("STORE"), Arg::key_of("storedistkey", 2).token("STOREDIST")],
+                &[
+                    Arg::key_of("storekey", 1).shown("key").token("STORE"),
+                    Arg::key_of("storedistkey", 2).shown("key").token("STOREDIST"),
+                ],
             )
             .optional(),
         ],
@@ -70,7 +74,8 @@ pub(super) const GEORADIUSBYMEMBER: Command = Command::new(
         deprecated: Some(("6.2.0", "`GEOSEARCH` and `GEOSEARCHSTORE` with `BYRADIUS` and `FROMMEMBER`")),
         summary: "Finds members in a circle around a member.",
         since: "3.2.0",
-        complexity: "O(N+log(M)) with N being the number of members in the cells around the shape and M the number of all members.",
+        history: &[("6.2.0", "COUNT takes ANY."), ("7.0.0", "Units may be in capitals.")],
+        complexity: "O(N+log(M)), N the members in the cells around the shape, M all of them",
         arity: Arity::at_least(5),
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: Keys::By(
@@ -95,7 +100,10 @@ pub(super) const GEORADIUSBYMEMBER: Command = Command::new(
             Arg::one_of("order", &[Arg::word("asc", "ASC"), Arg::word("desc", "DESC")]).optional(),
             Arg::one_of(
                 "store",
-                &[Arg::key_of("storekey", 1).token("STORE"), Arg::key_of("storedistkey", 2).token("STOREDIST")],
+                &[
+                    Arg::key_of("storekey", 1).shown("key").token("STORE"),
+                    Arg::key_of("storedistkey", 2).shown("key").token("STOREDIST"),
+                ],
             )
             .optional(),
         ],
@@ -110,7 +118,8 @@ pub(super) const GEORADIUSBYMEMBER_RO: Command = Command::new(
         deprecated: Some(("6.2.0", "`GEOSEARCH` with `BYRADIUS` and `FROMMEMBER`")),
         summary: "Finds members in a circle around a member, without storing them.",
         since: "3.2.10",
-        complexity: "O(N+log(M)) with N being the number of members in the cells around the shape and M the number of all members.",
+        history: &[("6.2.0", "COUNT takes ANY."), ("7.0.0", "Units may be in capitals.")],
+        complexity: "O(N+log(M)), N the members in the cells around the shape, M all of them",
         arity: Arity::at_least(5),
         flags: Flags::READONLY,
         keys: Keys::one(1, Access::READ),
@@ -137,7 +146,8 @@ pub(super) const GEORADIUS_RO: Command = Command::new(
         deprecated: Some(("6.2.0", "`GEOSEARCH` with `BYRADIUS`")),
         summary: "Finds members in a circle around a position, without storing them.",
         since: "3.2.10",
-        complexity: "O(N+log(M)) with N being the number of members in the cells around the shape and M the number of all members.",
+        history: &[("6.2.0", "COUNT takes ANY."), ("7.0.0", "Units may be in capitals.")],
+        complexity: "O(N+log(M)), N the members in the cells around the shape, M all of them",
         arity: Arity::at_least(6),
         flags: Flags::READONLY,
         keys: Keys::one(1, Access::READ),
@@ -167,7 +177,8 @@ pub(super) const GEOSEARCH: Command = Command::new(
         name: "GEOSEARCH",
         summary: "Finds members in a circle, a box or a polygon.",
         since: "6.2.0",
-        complexity: "O(N+log(M)) with N being the number of members in the cells around the shape and M the number of all members.",
+        history: &[("7.0.0", "Units may be in capitals."), ("9.0.0", "Takes BYPOLYGON.")],
+        complexity: "O(N+log(M)), N the members in the cells around the shape, M all of them",
         arity: Arity::at_least(7),
         flags: Flags::READONLY,
         keys: Keys::one(1, Access::READ),
@@ -189,9 +200,10 @@ pub(super) const GEOSEARCH: Command = Command::new(
                         "polygon",
                         &[
                             Arg::integer("num-vertices").token("BYPOLYGON"),
-                            Arg::block("vertex", &[Arg::double("longitude"), Arg::double("latitude")]).multiple(),
+                            Arg::block("vertices", &[Arg::double("longitude"), Arg::double("latitude")]).multiple(),
                         ],
-                    ),
+                    )
+                    .since("9.0.0"),
                 ],
             ),
             Arg::one_of("order", &[Arg::word("asc", "ASC"), Arg::word("desc", "DESC")]).optional(),
@@ -211,7 +223,8 @@ pub(super) const GEOSEARCHSTORE: Command = Command::new(
         name: "GEOSEARCHSTORE",
         summary: "Stores the members in a circle, a box or a polygon as a sorted set.",
         since: "6.2.0",
-        complexity: "O(N+log(M)) with N being the number of members in the cells around the shape and M the number of all members.",
+        history: &[("7.0.0", "Units may be in capitals."), ("9.0.0", "Takes BYPOLYGON.")],
+        complexity: "O(N+log(M)), N the members in the cells around the shape, M all of them",
         arity: Arity::at_least(8),
         flags: Flags::WRITE.and(Flags::DENYOOM),
         keys: Keys::Specs(&[KeySpec::one(1, Access::OVERWRITE), KeySpec::one(2, Access::READ)]),
@@ -235,9 +248,10 @@ pub(super) const GEOSEARCHSTORE: Command = Command::new(
                         "polygon",
                         &[
                             Arg::integer("num-vertices").token("BYPOLYGON"),
-                            Arg::block("vertex", &[Arg::double("longitude"), Arg::double("latitude")]).multiple(),
+                            Arg::block("vertices", &[Arg::double("longitude"), Arg::double("latitude")]).multiple(),
                         ],
-                    ),
+                    )
+                    .since("9.0.0"),
                 ],
             ),
             Arg::one_of("order", &[Arg::word("asc", "ASC"), Arg::word("desc", "DESC")]).optional(),

@@ -179,6 +179,7 @@ pub(super) const HGETEX: Command = Command::new(
         arity: Arity::at_least(5),
         flags: Flags::WRITE.and(Flags::FAST),
         keys: Keys::one(1, Access::READ_UPDATE),
+        key_notes: &["Changes when fields expire."],
         effect: Propagate::Rewritten,
         args: &[
             Arg::key("key"),

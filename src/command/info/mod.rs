@@ -33,6 +33,7 @@ const INFO: Command = Command::new(
     CommandSpec {
         name: "INFO",
         summary: "What the server knows of itself.",
+        history: &[("7.0.0", "Takes several sections.")],
         group: Group::Server,
         arity: Arity::at_least(1),
         flags: Flags::LOADING.and(Flags::STALE).and(Flags::SENTINEL),

@@ -23,7 +23,7 @@ pub(super) const XREAD: Command = Command::new(
         name: "XREAD",
         summary: "Returns entries of several streams that are newer than given IDs, waiting for them if told to.",
         since: "5.0.0",
-        complexity: "O(N) for each stream, with N being the number of entries returned.",
+        complexity: "",
         arity: Arity::at_least(4),
         flags: Flags::BLOCKING.and(Flags::READONLY),
         keys: Keys::By(
@@ -45,7 +45,7 @@ pub(super) const XREADGROUP: Command = Command::new(
         name: "XREADGROUP",
         summary: "Returns entries of several streams to a consumer of a group, waiting for them if told to.",
         since: "5.0.0",
-        complexity: "O(N) for each stream, with N being the number of entries returned. Adding to a stream for which N clients wait is O(N).",
+        complexity: "O(N) in the entries returned; adding to a stream for which N clients wait is O(N)",
         arity: Arity::at_least(7),
         flags: Flags::BLOCKING.and(Flags::WRITE),
         keys: Keys::By(

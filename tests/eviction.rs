@@ -88,7 +88,8 @@ fn without_eviction_only_what_needs_memory_is_refused() {
         ("GET k", Value::Null),
         ("DEL k", Value::Int(0)),
         ("MULTI", Value::Simple("OK".into())),
-        ("GET k", Value::Error(refused.into())),
+        ("GET k", Value::Simple("QUEUED".into())),
+        ("SET k v", Value::Error(refused.into())),
         ("EXEC", Value::Error("EXECABORT Transaction discarded because of previous errors.".into())),
         ("PING", Value::Simple("PONG".into())),
     ] {

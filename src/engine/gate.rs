@@ -1,6 +1,6 @@
 //! The ordered list of small checks before a command runs, each with the error it gives.
 
-use super::{Engine, multi};
+use super::Engine;
 use crate::client::queue::Multi;
 use crate::client::{Marks, Session};
 use crate::command::args::Argv;
@@ -72,12 +72,11 @@ impl Engine {
         self.paused(session, known, argv)
     }
 
-    /// Whether a request is refused while there is no room: those that may need more memory, an EXEC of such, and
-    /// whatever MULTI would have to keep.
+    /// Whether a request is refused while there is no room: those that may need more memory, and an EXEC of
+    /// such.
     fn needs_room(&self, session: &Session, known: &Known, argv: Argv<'_>) -> bool {
         match &session.multi {
             Some(multi) if is_exec(known) => self.any_queued(multi, Flags::DENYOOM),
-            Some(_) if !multi::leaves(known) => true,
             _ => self.flags_of(known, argv.all()).has(Flags::DENYOOM),
         }
     }

@@ -36,11 +36,6 @@ pub(super) fn runs_inside(known: &Known) -> bool {
     }
 }
 
-/// Whether a command ends MULTI rather than adding to it.
-pub(super) fn leaves(known: &Known) -> bool {
-    runs_inside(known) && !matches!(known.command.run, Run::Engine(EngineOp::Multi | EngineOp::Watch))
-}
-
 /// An EXEC under way.
 pub(super) struct Exec {
     /// The number of EXEC, and how the client spelled it.

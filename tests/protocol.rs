@@ -83,7 +83,8 @@ fn the_log_tells_who_comes_and_goes() {
 
 #[test]
 fn the_slow_log_tells_no_client_for_what_a_script_calls() {
-    for setup in [larder(), oracle()] {
+    // Redis 7.0 has an address for nobody.
+    for (setup, nobody) in [(larder(), &["\"\""][..]), (oracle(), &["\"?:0\"", "\"\""])] {
         let server = setup.set("slowlog-log-slower-than", "0").start();
         let mut client = server.connect();
         client.run("CLIENT SETNAME visitor");
@@ -97,7 +98,7 @@ fn the_slow_log_tells_no_client_for_what_a_script_calls() {
             })
             .collect();
         assert!(ends[0].starts_with("\"127.0.0.1:") && ends[0].ends_with(" \"visitor\""), "{ends:?}");
-        assert_eq!(ends[1], "\"?:0\" \"\"");
+        assert!(nobody.iter().any(|addr| ends[1] == format!("{addr} \"\"")), "{ends:?}");
     }
 }
 

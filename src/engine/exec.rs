@@ -271,7 +271,7 @@ impl Engine {
         let node = &self.node;
         // A script's commands have no client of their own.
         let (addr, name) = match session.client.marks.any(Marks::LUA) {
-            true => ("?:0".into(), Vec::new()),
+            true => Default::default(),
             false => (session.client.addr.clone(), session.client.labels.read().name.clone()),
         };
         let slow =

@@ -526,16 +526,20 @@ impl Whose {
     }
 }
 
-/// Reads `numfields` and what follows it, `width` arguments to a field.
-fn counted<'a>(words: &mut Cursor<'a>, width: usize) -> Result<&'a [&'a [u8]]> {
-    let count = parse_i64(words.take()?).filter(|count| *count > 0 && *count <= i64::from(i32::MAX));
+/// Reads `numfields` and what follows it, `width` arguments to a field; not a second time.
+fn counted<'a>(words: &mut Cursor<'a>, width: usize, said: &mut Option<&'a [&'a [u8]]>, command: Whose) -> Result<()> {
+    if said.is_some() {
+        return Err(Error::Text("ERR FIELDS keyword specified multiple times"));
+    }
+    let count = parse_i64(words.take().map_err(|_| Error::Arity(command.name.into()))?);
+    let count = count.filter(|count| *count > 0 && *count <= i64::from(i32::MAX));
     let count = count.ok_or(Error::Text("ERR invalid number of fields"))? as usize;
-    let rest = words.rest();
-    let fields = rest.get(..count * width).ok_or(Error::Text("ERR wrong number of arguments"))?;
+    let fields = words.rest().get(..count * width).ok_or(Error::Text("ERR wrong number of arguments"))?;
     for _ in fields {
         words.take()?;
     }
-    Ok(fields)
+    *said = Some(fields);
+    Ok(())
 }
 
 /// As a text of C, which ends at a zero.
@@ -608,7 +612,7 @@ fn hgetex_args<'a>(args: Argv<'a>, now_ms: u64) -> Result<(&'a [&'a [u8]], Expir
     let (mut words, mut names, mut said) = (args.cursor(2), None, Expiry::Unsaid);
     while let Some(word) = words.peek() {
         if words.word("FIELDS") {
-            names = Some(counted(&mut words, 1)?);
+            counted(&mut words, 1, &mut names, BY_HGETEX)?;
         } else if words.word("PERSIST") {
             BY_HGETEX.once(said)?;
             said = Expiry::Persist;
@@ -633,7 +637,7 @@ impl<'a> SetEx<'a> {
         let (mut said, mut only_if) = (Expiry::Unsaid, None);
         while let Some(word) = words.peek() {
             if words.word("FIELDS") {
-                pairs = Some(counted(&mut words, 2)?);
+                counted(&mut words, 2, &mut pairs, BY_HSETEX)?;
             } else if word.eq_ignore_ascii_case(b"FXX") || word.eq_ignore_ascii_case(b"FNX") {
                 words.take()?;
                 if only_if.replace(word.eq_ignore_ascii_case(b"FXX")).is_some() {

@@ -16,7 +16,7 @@ local raw_getmetatable, raw_setmetatable = getmetatable, setmetatable
 local raw_unpack, raw_loadstring, raw_load = unpack, loadstring, load
 local raw_resume, raw_insert = coroutine.resume, table.insert
 local raw_collectgarbage, raw_ipairs = collectgarbage, ipairs
-local byte, match, tonumber = string.byte, string.match, tonumber
+local byte, match, tonumber, fmod = string.byte, string.match, tonumber, math.fmod
 local unwrap, dying, tick = natives.unwrap, natives.dying, natives.tick
 local called_as, handler = natives.called_as, natives.handler
 
@@ -198,6 +198,14 @@ local function insert(t, ...)
   return raw_insert(t, ...)
 end
 
+-- A number as Lua's own functions take it where they want an int of C: without its fraction, and of 32 bits.
+local function int(number)
+  if not (number > -2^63 and number < 2^63) then return 0 end
+  local low = fmod(number - fmod(number, 1), 2^32)
+  if low >= 2^31 then return low - 2^32 end
+  return low < -2^31 and low + 2^32 or low
+end
+
 -- More results than this and natives could not take them as arguments. Numbers cost them nothing.
 local RESULTS_MAX, STRINGS_MAX = 7999, 7500
 
@@ -207,15 +215,17 @@ local function unpack(t, first, last)
   if first ~= nil then
     i = tonumber(first)
     if not i then bad_argument(2, 'number expected, got ' .. type(first), 'unpack') end
+    i = int(i)
   end
   if last == nil then
     j = #t
   else
     j = tonumber(last)
     if not j then bad_argument(3, 'number expected, got ' .. type(last), 'unpack') end
+    j = int(j)
   end
   local count = j - i
-  if not (count < RESULTS_MAX and i > -2^31 and j < 2^31) then error('too many results to unpack', 2) end
+  if count >= RESULTS_MAX then error('too many results to unpack', 2) end
   if count >= STRINGS_MAX then
     local others = 0
     for k = i, j do

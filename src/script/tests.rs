@@ -459,6 +459,25 @@ fn calls_take_thousands_of_arguments() {
     ]);
 }
 
+/// Bounds are ints of C: their fractions fall away, and so does what is beyond 32 bits.
+#[test]
+fn unpack_reads_its_bounds_as_lua_does() {
+    check(&[
+        ("return select('#', unpack({1, 2, 3}, -1, 5))", ":7"),
+        ("return select('#', unpack({1, 2, 3}, -2147483648, -2147483646))", ":3"),
+        ("return select('#', unpack({1, 2, 3}, 2147483646, 2147483647))", ":2"),
+        ("return {unpack({1, 2, 3}, -4294967295, 2)}", "*2|:1|:2"),
+        ("return {unpack({1, 2, 3}, 1, 4294967298)}", "*2|:1|:2"),
+        ("return {unpack({1, 2, 3}, 1.9, 2.9)}", "*2|:1|:2"),
+        ("return select('#', unpack({1, 2, 3}, -1.9, 2.9))", ":4"),
+        ("return {unpack({1, 2, 3}, 1, 2^31)}", "*0"),
+        ("return {unpack({1, 2, 3}, 1, 1e300)}", "*0"),
+        ("return {unpack({1, 2, 3}, 1, -1e300)}", "*0"),
+        ("return {unpack({1, 2, 3}, 1, 0/0)}", "*0"),
+        ("return {unpack({1, 2, 3}, -2147483648, -2)}", "-ERR user_script:1: too many results to unpack%"),
+    ]);
+}
+
 #[test]
 fn no_loop_survives_a_kill() {
     let (mut host, mut fake) = (host(), Fake { yield_every: 7, ..Fake::default() });

@@ -127,7 +127,8 @@ fn it_tells_its_version_and_how_to_call_it() {
     for flag in ["--version", "-v"] {
         let output = run(&larder(), &home, &[flag], "");
         assert!(output.status.success());
-        assert!(text(&output.stdout).contains("v=7.4"), "{}", text(&output.stdout));
+        // Programs that start a server take the third word, or the first number, for its version.
+        assert!(text(&output.stdout).starts_with("Redis server v=7.4."), "{}", text(&output.stdout));
     }
     for flag in ["--help", "-h"] {
         let output = run(&larder(), &home, &[flag], "");

@@ -3,12 +3,10 @@
 use crate::config::{Config, REDIS_VERSION};
 use std::io::IsTerminal;
 
-/// What `--version` prints. Tools look for `v=` and the Redis version whose behaviour we keep.
+/// What `--version` prints: the line of the server whose behaviour is kept, word for word, because tools count its words
+/// and its numbers; `build` says who it is.
 pub fn version() -> String {
-    let larder = env!("CARGO_PKG_VERSION");
-    format!(
-        "Larder server {larder}: Redis server v={REDIS_VERSION} sha=00000000:0 malloc={MALLOC} bits=64 build={BUILD}"
-    )
+    format!("Redis server v={REDIS_VERSION} sha=00000000:0 malloc={MALLOC} bits=64 build={BUILD}")
 }
 
 /// The allocator, as INFO and `--version` name it.

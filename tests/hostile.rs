@@ -206,6 +206,19 @@ fn endless_scripts_are_killed() {
     assert!(after < before + (16 << 20), "the memory returns: {before} bytes before, {after} after");
 }
 
+/// The clock stands still for a script, deadlines included; a late one may look at it, so that waiting for it ends.
+#[test]
+fn a_script_that_waits_for_the_clock_ends() {
+    let server = larder().set("busy-reply-threshold", "20").start();
+    let mut client = server.connect();
+    client.run("SET key value EX 100");
+    let script = "local function us() local t = redis.call('TIME') return t[1] * 1000000 + t[2] end \
+                  local start, left = us(), redis.call('PTTL', KEYS[1]) \
+                  while us() <= start do end \
+                  return {us() > start, redis.call('PTTL', KEYS[1]) == left}";
+    assert_eq!(client.call(&["EVAL", script, "1", "key"]).to_string(), "1) (integer) 1\n2) (integer) 1");
+}
+
 #[test]
 fn what_only_looks_dangerous_is_answered() {
     let server = larder().start();

@@ -373,8 +373,9 @@ fn swapdb(ctx: &mut Ctx<'_, '_>) -> Result {
 }
 
 fn time(ctx: &mut Ctx<'_, '_>) -> Result {
-    // Time stands still while a script runs.
-    let us = ctx.session.frozen_us.unwrap_or_else(|| ctx.node.clock.now_us());
+    // Time stands still while a script runs, until it is late: one that waits for a moment sees it come.
+    let frozen_us = ctx.session.frozen_us.filter(|_| ctx.node.stage.busy().is_none());
+    let us = frozen_us.unwrap_or_else(|| ctx.node.clock.now_us());
     ctx.reply.array(2);
     ctx.reply.bulk_int((us / 1_000_000) as i64);
     ctx.reply.bulk_int((us % 1_000_000) as i64);

@@ -7,6 +7,7 @@ use super::bulks::Bulks;
 use super::ctx::{Ctx, Outcome, Result, reply_str};
 use super::error::Error;
 use super::expire::{Base, Unit, apply_deadline};
+use super::string_condition::Condition;
 use super::string_options::{Expiry, For, Options};
 use crate::base::longdouble::LongDouble;
 use crate::keyspace::{Class, Deadline, WrongType};
@@ -56,8 +57,12 @@ const GET: Command = Command::new(
 
 /// GET anywhere behind the value reads the key, whether or not it stands where an option may stand.
 fn access_of_set(argv: &[&[u8]]) -> Access {
-    let reads = argv.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"GET"));
-    if reads { Access::READ_UPDATE } else { Access::OVERWRITE }
+    let options = argv.get(3..).unwrap_or_default();
+    match () {
+        () if options.iter().any(|word| word.eq_ignore_ascii_case(b"GET")) => Access::READ_UPDATE,
+        () if Condition::is_among(options) => Access::UPDATE,
+        () => Access::OVERWRITE,
+    }
 }
 
 const SET: Command = Command::new(

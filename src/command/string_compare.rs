@@ -35,6 +35,12 @@ const DIGEST: Command = Command::new(
     },
 );
 
+/// A condition looks at the value, without telling what it is.
+fn access_of_delex(argv: &[&[u8]]) -> Access {
+    let has_condition = Condition::is_among(argv.get(2..).unwrap_or_default());
+    if has_condition { Access::DELETE } else { Access::REMOVE }
+}
+
 const DELEX: Command = Command::new(
     delex,
     CommandSpec {
@@ -43,7 +49,7 @@ const DELEX: Command = Command::new(
         complexity: "O(1) by value, O(N) by digest of a string of N bytes",
         arity: Arity::at_least(2),
         flags: Flags::WRITE.and(Flags::FAST),
-        keys: Keys::one(1, Access::READ_DELETE),
+        keys: Keys::Depends(1, Access::DELETE.variable(), access_of_delex),
         effect: Propagate::Rewritten,
         args: &[
             Arg::key("key"),
@@ -70,7 +76,7 @@ const DELIFEQ: Command = Command::new(
         since: "9.0.0",
         arity: Arity::exactly(3),
         flags: Flags::WRITE.and(Flags::FAST),
-        keys: Keys::one(1, Access::READ_DELETE),
+        keys: Keys::one(1, Access::REMOVE),
         effect: Propagate::Rewritten,
         args: &[Arg::key("key"), Arg::string("value")],
         ..BASE

@@ -39,6 +39,11 @@ impl<'a> Condition<'a> {
         }
     }
 
+    /// Whether one of these words names a condition.
+    pub fn is_among(words: &[&[u8]]) -> bool {
+        words.iter().any(|word| Condition::new(&word.to_ascii_lowercase(), b"").is_some())
+    }
+
     /// Whether it holds; no value is not equal to any. A digest that a value is compared with has 16 digits; that they
     /// are hexadecimal is not asked, others just never match.
     pub fn holds(self, value: Option<StrRef<'_>>) -> Result<bool> {

@@ -283,3 +283,17 @@ fn wait_for(socket: &Path) -> Client {
     .expect("the server answers");
     Client::unix(socket).expect("the server answers")
 }
+
+/// The listeners have copies, for a thread that accepts while a script keeps another busy: they end before connections do.
+#[test]
+fn who_sees_the_server_end_cannot_connect_again() {
+    for round in 0..8 {
+        let server = larder().set("busy-reply-threshold", "20").start();
+        let (mut busy, mut client) = (server.connect(), server.connect());
+        busy.send(&["EVAL", "while true do end", "0"]).expect("the script is sent");
+        while !client.run("PING").to_string().contains("BUSY") {}
+        client.send(&["SHUTDOWN", "NOSAVE"]).expect("sent");
+        assert!(client.receive().is_err(), "the connection ends");
+        assert!(Client::tcp(server.port()).is_err(), "round {round}: nobody listens any more");
+    }
+}

@@ -78,15 +78,21 @@ impl Listening {
         let listeners = bind_tcp(&engine.node.config)?;
         self.accept(listeners.into_iter().map(Listener::Tcp))
     }
+
+    /// Nobody comes in any more.
+    pub(super) fn close(&mut self) {
+        self.doors.drain(..).for_each(Door::close);
+    }
 }
 
 impl Door {
     /// Nobody comes in any more, though the tasks that accept take a moment to end.
     fn close(self) {
-        if let Listener::Tcp(listener) = &self.listener {
-            // One that cannot be stopped is closed with the last of its tasks.
-            let _ = SockRef::from(listener).shutdown(Shutdown::Both);
-        }
+        // One that cannot be stopped is closed with the last of its tasks.
+        let _ = match &self.listener {
+            Listener::Tcp(listener) => SockRef::from(listener).shutdown(Shutdown::Both),
+            Listener::Unix(listener) => SockRef::from(listener).shutdown(Shutdown::Both),
+        };
         self.at_home.abort();
         if let Some(stand_in) = self.stand_in {
             stand_in.abort();

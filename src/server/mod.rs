@@ -98,7 +98,7 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
     tokio::spawn(listening::stand_in_when_stuck(listening.clone(), workers.clone()));
     engine.node.stats.startup_bytes.store(crate::base::alloc::used_memory() as u64, Relaxed);
     // Set once; nobody was here before.
-    let _ = engine.node.settings.set(Box::new(Settings::new(&engine, listening)));
+    let _ = engine.node.settings.set(Box::new(Settings::new(&engine, listening.clone())));
     let cron = tokio::spawn(cron::tick(engine.clone(), sweepers, Balance::new(workers)));
     let mut stopping = stopping;
     tokio::select! {
@@ -114,6 +114,8 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
     }
     cron.abort();
     tracing::warn!("User requested shutdown...");
+    // The process closes its sockets in any order, and who asked for the end may connect as soon as its own is closed.
+    listening.lock().close();
     for thread in threads {
         if thread.join().is_err() {
             tracing::error!("A worker ended by a panic");

@@ -128,3 +128,18 @@ fn the_help_of_a_container_names_every_subcommand() {
         }
     }
 }
+
+/// Refusals that nobody reads would fill the memory, and it takes no password to be refused.
+#[test]
+fn a_stranger_who_does_not_read_is_closed() {
+    let server = larder().set("requirepass", "sesame").start();
+    let (mut stranger, mut admin) = (server.connect(), server.connect());
+    assert_eq!(admin.text("AUTH sesame"), "OK");
+    let requests = b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$1\r\n5\r\n".repeat(1000);
+    let sent = (0..2000).take_while(|_| stranger.send_raw(&requests).is_ok()).count();
+    assert!(sent < 2000, "the connection is closed");
+    assert_eq!(admin.info("stats", "client_output_buffer_limit_disconnections").as_deref(), Some("1"));
+    // Nobody else was.
+    let clients = admin.run("CLIENT LIST").to_string();
+    assert_eq!(clients.matches("addr=").count() / 2, 1, "{clients}");
+}

@@ -17,6 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// counts all behind an array whose length comes last: this is between the two.
 pub(super) const FREE_BYTES: usize = 8 * 1024;
 
+/// Bytes beyond those that may wait for a client before it has authenticated, whatever the limits: nobody is to fill the
+/// memory with refusals that he does not read (Redis since 7.4.3).
+const STRANGER_BYTES: u64 = 1024;
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Writes the replies of this turn as far as the socket takes them, and keeps the rest: ready(true) when all is out,
     /// ready(false) when the connection failed.
@@ -135,7 +139,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             let since = *self.soft_since_ms.get_or_insert(now_ms);
             now_ms.saturating_sub(since) > limit.soft_seconds.max(0) as u64 * 1000
         };
-        let over = soft || (limit.hard_bytes > 0 && bytes > limit.hard_bytes);
+        let hard = limit.hard_bytes > 0 && bytes > limit.hard_bytes;
+        let over = soft || hard || (self.session.user.is_none() && bytes > STRANGER_BYTES);
         if over {
             client.marks.set(Marks::KILLED, true);
             self.engine.node.stats.outbox_disconnections.fetch_add(1, Relaxed);

@@ -233,10 +233,12 @@ fn start_of(stream: Option<&Stream>, text: &[u8]) -> Result<StreamId> {
     const NEW_OF_XREAD: Error = Error::Text(
         "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
     );
-    let last = stream.map(|stream| stream.log().last_id());
+    let log = stream.map(Stream::log);
     match text {
-        b"$" => Ok(last.unwrap_or(StreamId::MIN)),
-        b"+" => Ok(last.map_or(Ok(StreamId::MIN), |last| {
+        b"$" => Ok(log.map_or(StreamId::MIN, |log| log.last_id())),
+        // The last entry there is: 7.4.1 takes the last id, whose entry may have been deleted.
+        b"+" => Ok(log.map_or(Ok(StreamId::MIN), |log| {
+            let last = log.last_live_id().unwrap_or(log.last_id());
             last.prev().ok_or(Error::Text("ERR the stream last element ID is 0-0"))
         })?),
         b">" => Err(NEW_OF_XREAD),

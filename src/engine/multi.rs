@@ -97,7 +97,7 @@ impl Engine {
     pub(super) fn queue(&self, session: &mut Session, known: &Known, argv: Argv<'_>, reply: &mut Reply) {
         let Some(multi) = &mut session.multi else { return };
         let key = match known.command.spec.keys {
-            Keys::One(at, _) if argv.len() > at as usize => Some(argv.key_hash(at as usize)),
+            Keys::One(at, _) | Keys::Depends(at, ..) if argv.len() > at as usize => Some(argv.key_hash(at as usize)),
             _ => None,
         };
         multi.push(known.index, key, argv.all());
@@ -222,13 +222,10 @@ impl Engine {
             return self.end_exec(session, known.index, name, true);
         }
         let Some(queue) = session.multi.take() else { return Flow::Next };
-        let now_ms = self.node.clock.now_ms();
-        let (mut txn, token) = match self.lock_multi(session, &queue, now_ms) {
-            Ok(held) => held,
-            Err(Held) => {
-                session.multi = Some(queue);
-                return self.postpone(session);
-            }
+        let mut txn = Txn::empty(&self.node.keyspace, session.db, session.moment.unix_ms());
+        let Ok(token) = self.lock_multi(&mut txn, session, &queue) else {
+            session.multi = Some(queue);
+            return self.postpone(session);
         };
         let expired = session.watched.iter().any(|(db, key)| txn.is_expired(*db, key));
         if session.is_dirty() || expired {
@@ -305,10 +302,10 @@ impl Engine {
     /// Takes what an EXEC needs: the token if anything in it does, and the shards of all keys queued and watched.
     fn lock_multi<'k>(
         &'k self,
+        txn: &mut Txn<'k>,
         session: &Session,
         queue: &Multi,
-        now_ms: u64,
-    ) -> Result<(Txn<'k>, Option<MutexGuard<'k, Host>>), Held> {
+    ) -> Result<Option<MutexGuard<'k, Host>>, Held> {
         let keyspace = &self.node.keyspace;
         let mut knowns = queue.numbers().map(|index| self.commands.get(index));
         let is_wide = queue.numbers().any(|index| self.commands.get(index).command.spec.keys.is_wide());
@@ -317,7 +314,8 @@ impl Engine {
             token = Some(self.node.wait_token()?);
         }
         if is_wide {
-            return Ok((Txn::all(keyspace, session.db, now_ms), token));
+            txn.enter_all();
+            return Ok(token);
         }
         let shard_of = |hash: u64| keyspace.shard_of(hash) as u32;
         let mut shards: SmallVec<[u32; 8]> = session.watched.iter().map(|(_, key)| shard_of(key_hash(key))).collect();
@@ -334,7 +332,8 @@ impl Engine {
         }
         shards.sort_unstable();
         shards.dedup();
-        Ok((Txn::of_shards(keyspace, session.db, now_ms, &shards)?, token))
+        txn.enter_several(&shards)?;
+        Ok(token)
     }
 
     fn exec_one<'e>(

@@ -185,7 +185,7 @@ impl Keys {
     /// Where the first key stands, if its place is always the same and there is one; else 1, where most commands have it.
     pub const fn first_at(&self) -> NonZero<u32> {
         let at = match *self {
-            Keys::One(index, _) => index as u32,
+            Keys::One(index, _) | Keys::Depends(index, ..) => index as u32,
             Keys::Specs([KeySpec { begin: Begin::Index(index), find, .. }, ..]) => match *find {
                 Find::Numkeys { first, .. } => *index as u32 + first as u32,
                 _ => *index as u32,

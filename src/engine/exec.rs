@@ -278,7 +278,7 @@ impl Engine {
     fn note_slow(&self, session: &Session, known: &Known, argv: &[&[u8]], micros: u64) {
         let node = &self.node;
         // A script's commands have no client of their own.
-        let (addr, name) = match session.client.marks.any(Marks::LUA) {
+        let (addr, name) = match session.in_script {
             true => Default::default(),
             false => (session.client.addr.clone(), session.client.labels.read().name.clone()),
         };
@@ -306,7 +306,7 @@ impl Engine {
             return;
         }
         let us = self.node.clock.now_us();
-        let source = if session.client.marks.any(Marks::LUA) { "lua" } else { session.client.addr.as_str() };
+        let source = if session.in_script { "lua" } else { session.client.addr.as_str() };
         let mut line = format!("+{}.{:06} [{} {}]", us / 1_000_000, us % 1_000_000, session.db, source).into_bytes();
         for arg in redact(known, argv).iter() {
             line.push(b' ');

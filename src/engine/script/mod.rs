@@ -13,7 +13,7 @@ use super::commit::Unit;
 use super::exec::Hands;
 use super::{Engine, Flow, LocalFlow};
 use crate::base::num::parse_i64;
-use crate::client::{Marks, Session};
+use crate::client::Session;
 use crate::command::args::Argv;
 use crate::command::error::Error;
 use crate::command::{Known, ScriptBy, ScriptCall};
@@ -63,6 +63,7 @@ impl Engine {
             Step::Ended(failed) => {
                 self.end_unit(txn, Some(host), unit);
                 self.account(session, known, argv.all(), failed);
+                session.patient = true;
                 Flow::Next
             }
             Step::Late(work) => {
@@ -100,7 +101,7 @@ impl Engine {
         let (keys, args) = argv.rest(3).split_at(keys);
         let kind = if call.by == ScriptBy::Function { Kind::Function } else { Kind::Script };
         let mut run = Run::new(session, rules, kind);
-        session.client.marks.set(Marks::LUA, true);
+        session.in_script = true;
         run.begin_slice(session);
         let mut nested = Nested { engine: self, txn: &mut *txn, unit, session, run: &mut run };
         let progress = host.start(script, Call { keys, argv: args }, &mut nested, reply);
@@ -139,7 +140,7 @@ impl Engine {
     }
 
     fn end_script(&self, txn: &mut Txn<'_>, session: &mut Session, ended: &Ended) -> bool {
-        session.client.marks.set(Marks::LUA, false);
+        session.in_script = false;
         session.select(session.db);
         txn.select(session.db);
         for error in ended.errors.iter().filter(|error| !error.counted) {

@@ -108,9 +108,8 @@ fn check(cases: &[(&str, &str)]) {
     let (mut host, mut fake) = (host(), Fake::default());
     for (body, want) in cases {
         let (got, _) = run(&mut host, &mut fake, body, &[], &[], false);
-        let sha = host
-            .script_by_body(body.as_bytes())
-            .map_or(String::new(), |s| String::from_utf8_lossy(s.name.as_bytes()).into_owned());
+        let script = host.script_by_body(body.as_bytes());
+        let sha = script.map_or(String::new(), |script| String::from_utf8_lossy(host.name(script)).into_owned());
         let want = want.replace('%', &format!(" script: {sha}, on @user_script:1."));
         assert_eq!(got.trim_end_matches("\r\n"), want.replace('|', "\r\n"), "{body}");
     }
@@ -507,11 +506,11 @@ fn a_script_left_behind_is_ended_by_the_next_and_by_drop() {
     let endless = host.script_by_body(b"while true do end").unwrap();
     let mut out = Reply::default();
     let call = Call { keys: &[], argv: &[] };
-    assert_eq!(host.start(endless.clone(), call, &mut fake, &mut out), Progress::Yielded);
+    assert_eq!(host.start(endless, call, &mut fake, &mut out), Progress::Yielded);
     fake.yield_every = 0;
     assert_eq!(run(&mut host, &mut fake, "return 1", &[], &[], false).0, ":1\r\n");
     fake.yield_every = 1;
-    assert_eq!(host.start(endless.clone(), call, &mut fake, &mut out), Progress::Yielded);
+    assert_eq!(host.start(endless, call, &mut fake, &mut out), Progress::Yielded);
     drop(host);
 }
 

@@ -112,7 +112,7 @@ impl Engine {
                 Step::Ended(self.end_script(txn, session, &ended))
             }
             Progress::Yielded => {
-                run.name = host.active().map_or_else(Vec::new, |name| name.as_bytes().to_vec());
+                run.name = host.active().map_or_else(Vec::new, <[u8]>::to_vec);
                 Step::Late(Work::Script(Box::new(run)))
             }
         }

@@ -254,6 +254,20 @@ fn a_link_called_redis_server_and_a_configuration_on_the_input_will_do() {
     assert!(child.wait().expect("it ends").success());
 }
 
+/// A process that ends closes what it has open in no order: its listeners could outlive the connection of whoever asked.
+#[test]
+fn whoever_has_shut_the_server_down_finds_nobody_there() {
+    for _ in 0..20 {
+        let server = larder().set("busy-reply-threshold", "1").start();
+        let (mut stuck, mut client) = (server.connect(), server.connect());
+        stuck.send(&["EVAL", "while true do end", "0"]).expect("sent");
+        wait_until(|| client.run("PING").to_string().contains("BUSY")).expect("a script that does not end");
+        client.send(&["SHUTDOWN", "NOSAVE"]).expect("sent");
+        assert!(client.is_closed());
+        assert!(Client::tcp(server.port()).is_err(), "the port is closed before the connection is");
+    }
+}
+
 #[test]
 fn the_port_moves_while_clients_stay() {
     let free = || std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();

@@ -78,6 +78,11 @@ impl Listening {
         let listeners = bind_tcp(&engine.node.config)?;
         self.accept(listeners.into_iter().map(Listener::Tcp))
     }
+
+    /// Stops all listeners: the server ends. When a process ends, the system closes what it has open in any order.
+    pub(super) fn close(&mut self) {
+        self.doors.drain(..).for_each(Door::close);
+    }
 }
 
 impl Door {

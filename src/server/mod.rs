@@ -98,7 +98,7 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
     tokio::spawn(listening::stand_in_when_stuck(listening.clone(), workers.clone()));
     engine.node.stats.startup_bytes.store(crate::base::alloc::used_memory() as u64, Relaxed);
     // Set once; nobody was here before.
-    let _ = engine.node.settings.set(Box::new(Settings::new(&engine, listening)));
+    let _ = engine.node.settings.set(Box::new(Settings::new(&engine, listening.clone())));
     let cron = tokio::spawn(cron::tick(engine.clone(), sweepers, Balance::new(workers)));
     let mut stopping = stopping;
     tokio::select! {
@@ -113,6 +113,7 @@ async fn serve(engine: Arc<Engine>) -> Result<(), String> {
         _ = stopping.wait_for(|s| *s) => {}
     }
     cron.abort();
+    listening.lock().close();
     tracing::warn!("User requested shutdown...");
     for thread in threads {
         if thread.join().is_err() {

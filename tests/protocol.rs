@@ -102,6 +102,48 @@ fn the_slow_log_tells_no_client_for_what_a_script_calls() {
     }
 }
 
+/// Replies of scripts are sent when the scripts of others have run.
+#[test]
+fn scripts_of_many_clients_at_once_answer_each_its_own() {
+    let server = larder().workers(1).start();
+    let script = |text: &str| ["EVAL", "return ARGV[1]", "1", "key", text].map(str::to_owned);
+    let mut clients: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    for round in 0..50 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.send(&script(&format!("{number}:{round}"))).expect("it is sent");
+            if number % 3 == 0 {
+                client.send(&["PING"]).expect("it is sent");
+            }
+        }
+        for (number, client) in clients.iter_mut().enumerate() {
+            let text = format!("{number}:{round}");
+            assert_eq!(client.receive().expect("a reply").value, Value::Bulk(text.into_bytes()));
+            if number % 3 == 0 {
+                assert_eq!(client.receive().expect("a reply").value, Value::Simple(b"PONG".to_vec()));
+            }
+        }
+    }
+    // Whoever leaves, or is shown out, has the replies to what came before; an idle client holds no buffer.
+    for client in &mut clients {
+        client.send(&script("last")).expect("it is sent");
+        client.send(&["QUIT"]).expect("it is sent");
+    }
+    for client in &mut clients {
+        assert_eq!(client.receive().expect("a reply").value, Value::Bulk(b"last".to_vec()));
+        assert_eq!(client.receive().expect("a reply").value, Value::Simple(b"OK".to_vec()));
+        assert!(client.is_closed());
+    }
+    let (mut client, mut watcher) = (server.connect(), server.connect());
+    let id = client.int("CLIENT ID");
+    let mut held = || {
+        let list = watcher.text(&format!("CLIENT LIST ID {id}"));
+        list.split(' ').find(|field| field.starts_with("tot-mem=")).expect("a field of each client").to_owned()
+    };
+    let before = held();
+    client.call(&script("idle"));
+    assert_eq!(held(), before);
+}
+
 /// But for CLUSTER, which is off and says so.
 #[test]
 fn the_help_of_a_container_names_every_subcommand() {

@@ -84,8 +84,8 @@ marks! {
     DIRTY = 11;
     /// READONLY in cluster mode.
     READONLY = 12;
-    /// Is in the middle of a script.
-    LUA = 13;
+    /// It is to move to another worker.
+    MOVING = 13;
     /// CLIENT TRACKING OPTIN.
     TRACKING_OPTIN = 14;
     /// CLIENT TRACKING OPTOUT.
@@ -104,8 +104,6 @@ marks! {
     FROZEN = 21;
     /// It stays on the worker that it was sent to.
     PINNED = 22;
-    /// It is to move to another worker.
-    MOVING = 23;
 }
 
 impl Marks {
@@ -377,6 +375,10 @@ pub struct Session {
     pub asking: bool,
     /// The gate found memory over its limit, and nothing to evict, before the current request.
     pub no_room: bool,
+    /// It is in the middle of a script.
+    pub in_script: bool,
+    /// It has run a script: its replies are sent when others have had their turn.
+    pub patient: bool,
     /// When the script began whose commands run in this session, in Unix microseconds.
     pub frozen_us: Option<u64>,
     /// When the current request began: the end of the one before it in the same batch.
@@ -415,6 +417,8 @@ impl Session {
             closing: false,
             asking: false,
             no_room: false,
+            in_script: false,
+            patient: false,
             frozen_us: None,
             moment: Moment::default(),
             last_name: ([0; 16], NO_NAME, 0),

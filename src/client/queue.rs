@@ -20,8 +20,25 @@ pub struct Multi {
     text: Vec<u8>,
     /// Where each of them ends in `text`.
     ends: Vec<usize>,
-    /// The number of each command, with the place of its first argument in `ends`.
-    commands: Vec<(u16, usize)>,
+    commands: Vec<Command>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Command {
+    number: u16,
+    key: Option<u64>,
+    /// The place of its first argument in `ends`.
+    first: usize,
+}
+
+/// One command of a queue.
+pub struct Queued<'q> {
+    /// Its number in the table of commands.
+    pub number: u16,
+    /// The hash of its one key, if it has one.
+    pub key: Option<u64>,
+    /// Its arguments, its name among them.
+    pub argv: SmallVec<[&'q [u8]; 8]>,
 }
 
 impl Multi {
@@ -41,9 +58,9 @@ impl Multi {
         }
     }
 
-    /// Adds a command, known by its number.
-    pub fn push(&mut self, command: u16, argv: &[&[u8]]) {
-        self.commands.push((command, self.ends.len()));
+    /// Adds a command, known by its number, with the hash of its one key, if it has one.
+    pub fn push(&mut self, number: u16, key: Option<u64>, argv: &[&[u8]]) {
+        self.commands.push(Command { number, key, first: self.ends.len() });
         for arg in argv {
             self.text.extend_from_slice(arg);
             self.ends.push(self.text.len());
@@ -62,25 +79,26 @@ impl Multi {
 
     /// The numbers of the commands.
     pub fn numbers(&self) -> impl Iterator<Item = u16> {
-        self.commands.iter().map(|(number, _)| *number)
+        self.commands.iter().map(|command| command.number)
+    }
+
+    /// The same with the hashes of their keys.
+    pub fn keys(&self) -> impl Iterator<Item = (u16, Option<u64>)> {
+        self.commands.iter().map(|command| (command.number, command.key))
     }
 
     /// The commands with their arguments.
-    pub fn iter(&self) -> impl Iterator<Item = (u16, SmallVec<[&[u8]; 8]>)> {
+    pub fn iter(&self) -> impl Iterator<Item = Queued<'_>> {
         (0..self.len()).map(|at| self.get(at))
     }
 
     /// One command with its arguments.
-    pub fn get(&self, at: usize) -> (u16, SmallVec<[&[u8]; 8]>) {
-        let (number, first) = self.commands[at];
-        let end = self.commands.get(at + 1).map_or(self.ends.len(), |(_, next)| *next);
+    pub fn get(&self, at: usize) -> Queued<'_> {
+        let Command { number, key, first } = self.commands[at];
+        let end = self.commands.get(at + 1).map_or(self.ends.len(), |next| next.first);
         let mut from = if first == 0 { 0 } else { self.ends[first - 1] };
-        let mut argv = SmallVec::new();
-        for &to in &self.ends[first..end] {
-            argv.push(&self.text[from..to]);
-            from = to;
-        }
-        (number, argv)
+        let arg = |&to: &usize| &self.text[std::mem::replace(&mut from, to)..to];
+        Queued { number, key, argv: self.ends[first..end].iter().map(arg).collect() }
     }
 
     /// Bytes of the arguments, as clients are charged for them.
@@ -98,11 +116,11 @@ mod tests {
         let mut multi = Multi::begin();
         let queued: [(u16, &[&[u8]]); 4] =
             [(7, &[b"SET", b"a", b""]), (1, &[b"PING"]), (9, &[b"", b"\0"]), (7, &[b"SET", b"k", &[b'v'; 5000]])];
-        queued.iter().for_each(|(number, argv)| multi.push(*number, argv));
+        queued.iter().for_each(|(number, argv)| multi.push(*number, Some(u64::from(*number)), argv));
         assert_eq!(multi.len(), 4);
         assert_eq!(multi.numbers().collect::<Vec<_>>(), [7, 1, 9, 7]);
-        for ((number, argv), (got_number, got_argv)) in queued.iter().zip(multi.iter()) {
-            assert_eq!((*number, *argv), (got_number, got_argv.as_slice()));
+        for ((number, argv), got) in queued.iter().zip(multi.iter()) {
+            assert_eq!((*number, Some(u64::from(*number)), *argv), (got.number, got.key, got.argv.as_slice()));
         }
         assert_eq!(multi.bytes(), 3 + 1 + 4 + 1 + 3 + 1 + 5000 + 9 * size_of::<Vec<u8>>());
     }
@@ -110,7 +128,7 @@ mod tests {
     #[test]
     fn the_next_one_begins_empty() {
         let mut multi = Multi::begin();
-        multi.push(7, &[b"GET", b"a"]);
+        multi.push(7, None, &[b"GET", b"a"]);
         multi.aborted = true;
         multi.end();
         let next = Multi::begin();

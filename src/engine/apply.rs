@@ -4,6 +4,7 @@
 
 use super::Engine;
 use super::commit::Unit;
+use super::exec::Hands;
 use crate::client::Session;
 use crate::command::args::Argv;
 use crate::command::ctx::Origin;
@@ -53,8 +54,8 @@ impl<'e> Apply<'e> {
         txn.ignore_deadlines = true;
         let mut reply = Reply::new(Proto::Resp2);
         let mut unit = Unit::default();
-        let host = token.as_deref_mut();
-        self.engine.call(&mut txn, host, &mut self.session, known, args, &mut reply, Origin::Log, &mut unit);
+        let hands = Hands { txn: &mut txn, host: token.as_deref_mut(), unit: &mut unit };
+        self.engine.call(hands, &mut self.session, known, args, &mut reply, Origin::Log);
         self.engine.end(txn, unit, token);
         let bytes = reply.take();
         if bytes.first() == Some(&b'-') { Err(failed(&bytes[1..])) } else { Ok(()) }

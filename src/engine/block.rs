@@ -7,7 +7,7 @@
 
 use super::Engine;
 use super::commit::{Ready, Unit};
-use super::exec::timeout_bytes;
+use super::exec::{Hands, timeout_bytes};
 use crate::acl::user::User;
 use crate::base::hash::key_hash;
 use crate::client::{Client, Marks, Session, Sleep};
@@ -236,8 +236,8 @@ impl Engine {
             return Served::Yes;
         }
         // An error ends the wait, too: another of its keys may be of a type that it cannot use.
-        let (outcome, failed) =
-            self.call(txn, None, &mut session, known, Argv::new(&slices), &mut reply, Origin::Served, &mut unit);
+        let hands = Hands { txn: &mut *txn, host: None, unit: &mut unit };
+        let (outcome, failed) = self.call(hands, &mut session, known, Argv::new(&slices), &mut reply, Origin::Served);
         if matches!(outcome, Outcome::Block(_)) {
             ticket.release();
             return Served::No;

@@ -16,6 +16,16 @@ use crate::spec::{Flags, Keys};
 use crate::stats::slowlog::{Slow, shorten};
 use std::sync::atomic::Ordering::Relaxed;
 
+/// What a unit has in hand while its commands run.
+pub(in crate::engine) struct Hands<'a, 'k> {
+    /// The shards of its keys.
+    pub txn: &'a mut Txn<'k>,
+    /// The script host, where the token is in hand and no script runs.
+    pub host: Option<&'a mut Host>,
+    /// What it has changed so far.
+    pub unit: &'a mut Unit,
+}
+
 impl Engine {
     /// Runs one command of a client by itself.
     pub(super) fn run_single<'e>(
@@ -42,8 +52,8 @@ impl Engine {
         }
         self.prepare(&mut txn, session, known, argv);
         let mut unit = Unit::of(&session.client);
-        let host = token.as_deref_mut();
-        let (outcome, failed) = self.call_here(&mut txn, host, session, known, argv, reply, Origin::Client, &mut unit);
+        let hands = Hands { txn: &mut txn, host: token.as_deref_mut(), unit: &mut unit };
+        let (outcome, failed) = self.call_here(hands, session, known, argv, reply, Origin::Client);
         // Afterwards: SELECT is shown in its new database, and what has to come again is shown once.
         if !matches!(outcome, Outcome::Held) {
             self.feed_monitors(session, known, argv.all());
@@ -117,21 +127,21 @@ impl Engine {
         txn.keep_expired = self.node.generation.load(Relaxed) != 0 && self.node.paused(true, txn.now_ms()).is_some();
     }
 
-    /// Runs a handler, which may need the script host; an error becomes its reply. What it changed is added to `unit`. Also says whether it failed.
+    /// Runs a handler, which may need the script host; an error becomes its reply. What it changed is added to the unit.
+    /// Also says whether it failed.
     #[inline(never)]
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn call<'k>(
         &'k self,
-        txn: &mut Txn<'k>,
-        host: Option<&mut Host>,
+        hands: Hands<'_, 'k>,
         session: &mut Session,
         known: &Known,
         argv: Argv<'_>,
         reply: &mut Reply,
         origin: Origin,
-        unit: &mut Unit,
     ) -> (Outcome, bool) {
-        let done = self.call_here(txn, host, session, known, argv, reply, origin, unit);
+        let Hands { txn, host, unit } = hands;
+        let hands = Hands { txn: &mut *txn, host, unit };
+        let done = self.call_here(hands, session, known, argv, reply, origin);
         // The transaction goes on, and the arguments need not.
         txn.forget();
         done
@@ -139,18 +149,16 @@ impl Engine {
 
     /// The same as a part of the caller: most commands are run in one place.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)]
     fn call_here<'k>(
         &'k self,
-        txn: &mut Txn<'k>,
-        host: Option<&mut Host>,
+        hands: Hands<'_, 'k>,
         session: &mut Session,
         known: &Known,
         argv: Argv<'_>,
         reply: &mut Reply,
         origin: Origin,
-        unit: &mut Unit,
     ) -> (Outcome, bool) {
+        let Hands { txn, host, unit } = hands;
         let mark = reply.mark();
         let dirty = txn.dirty();
         let db = txn.db();
@@ -270,7 +278,7 @@ impl Engine {
     fn note_slow(&self, session: &Session, known: &Known, argv: &[&[u8]], micros: u64) {
         let node = &self.node;
         // A script's commands have no client of their own.
-        let (addr, name) = match session.client.marks.any(Marks::LUA) {
+        let (addr, name) = match session.in_script {
             true => Default::default(),
             false => (session.client.addr.clone(), session.client.labels.read().name.clone()),
         };
@@ -298,7 +306,7 @@ impl Engine {
             return;
         }
         let us = self.node.clock.now_us();
-        let source = if session.client.marks.any(Marks::LUA) { "lua" } else { session.client.addr.as_str() };
+        let source = if session.in_script { "lua" } else { session.client.addr.as_str() };
         let mut line = format!("+{}.{:06} [{} {}]", us / 1_000_000, us % 1_000_000, session.db, source).into_bytes();
         for arg in redact(known, argv).iter() {
             line.push(b' ');

@@ -83,7 +83,7 @@ impl Engine {
 
     /// Whether a queued command has any of these flags.
     fn any_queued(&self, multi: &Multi, flags: Flags) -> bool {
-        multi.iter().any(|(index, argv)| self.flags_of(self.commands.get(index), &argv).any(flags))
+        multi.iter().any(|queued| self.flags_of(self.commands.get(queued.number), &queued.argv).any(flags))
     }
 
     /// DEBUG and MODULE are off unless the configuration opens them.

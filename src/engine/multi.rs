@@ -5,15 +5,15 @@
 //! takes the script token first.
 
 use super::commit::Unit;
-use super::exec::reply_timeout;
+use super::exec::{Hands, reply_timeout};
+use super::script::Step;
 use super::script::frozen::{Frozen, Then, Work};
-use super::script::{Hands, Step};
 use super::{Engine, Flow, LocalFlow};
 use crate::acl::user::DEFAULT;
 use crate::base::hash::key_hash;
-use crate::client::queue::Multi;
+use crate::client::queue::{Multi, Queued};
 use crate::client::{Marks, ReplyMode, Session};
-use crate::command::args::Argv;
+use crate::command::args::{Argv, KeyHash};
 use crate::command::ctx::{Origin, Outcome};
 use crate::command::error::Error;
 use crate::command::{EngineOp, Known, Run};
@@ -36,6 +36,12 @@ pub(super) fn runs_inside(known: &Known) -> bool {
     }
 }
 
+/// The arguments of a queued command, with the hash of its key.
+fn argv_of<'q>(queued: &'q Queued<'_>, known: &Known) -> Argv<'q> {
+    let at = known.command.spec.keys.first_at();
+    Argv::new(&queued.argv).with_hash(queued.key.map(|hash| KeyHash { at, hash }))
+}
+
 /// An EXEC under way.
 pub(super) struct Exec {
     /// The number of EXEC, and how the client spelled it.
@@ -56,7 +62,7 @@ impl Exec {
         if self.at == self.queue.len() {
             return Vec::new();
         }
-        self.queue.get(self.at).1.iter().map(|arg| arg.to_vec()).collect()
+        self.queue.get(self.at).argv.iter().map(|arg| arg.to_vec()).collect()
     }
 
     /// Keeps the replies since the mark until it goes on.
@@ -90,7 +96,11 @@ impl Engine {
     /// Queues a command.
     pub(super) fn queue(&self, session: &mut Session, known: &Known, argv: Argv<'_>, reply: &mut Reply) {
         let Some(multi) = &mut session.multi else { return };
-        multi.push(known.index, argv.all());
+        let key = match known.command.spec.keys {
+            Keys::One(at, _) | Keys::Depends(at, ..) if argv.len() > at as usize => Some(argv.key_hash(at as usize)),
+            _ => None,
+        };
+        multi.push(known.index, key, argv.all());
         session.client.multi.store(multi.len() as i64, Relaxed);
         session.client.arg_bytes[1].store(multi.bytes() as u64, Relaxed);
         reply.queued();
@@ -212,13 +222,10 @@ impl Engine {
             return self.end_exec(session, known.index, name, true);
         }
         let Some(queue) = session.multi.take() else { return Flow::Next };
-        let now_ms = self.node.clock.now_ms();
-        let (mut txn, token) = match self.lock_multi(session, &queue, now_ms) {
-            Ok(held) => held,
-            Err(Held) => {
-                session.multi = Some(queue);
-                return self.postpone(session);
-            }
+        let mut txn = Txn::empty(&self.node.keyspace, session.db, session.moment.unix_ms());
+        let Ok(token) = self.lock_multi(&mut txn, session, &queue) else {
+            session.multi = Some(queue);
+            return self.postpone(session);
         };
         let expired = session.watched.iter().any(|(db, key)| txn.is_expired(*db, key));
         if session.is_dirty() || expired {
@@ -249,19 +256,21 @@ impl Engine {
         mark: Mark,
     ) -> LocalFlow<'e> {
         while exec.at < exec.queue.len() {
-            let (index, argv) = exec.queue.get(exec.at);
-            let known = self.commands.get(index);
-            if let Some(error) = self.judge_queued(session, known, &argv) {
+            let queued = exec.queue.get(exec.at);
+            let known = self.commands.get(queued.number);
+            let argv = argv_of(&queued, known);
+            if let Some(error) = self.judge_queued(session, known, argv.all()) {
                 self.error(session, &error, reply);
                 exec.refused = true;
                 exec.at += 1;
                 continue;
             }
-            match self.exec_one(known, &argv, &mut txn, token.as_deref_mut(), session, reply, &mut unit) {
-                Step::Ended(failed) => self.account(session, known, &argv, failed),
+            let hands = Hands { txn: &mut txn, host: token.as_deref_mut(), unit: &mut unit };
+            match self.exec_one(hands, session, known, argv, reply) {
+                Step::Ended(failed) => self.account(session, known, argv.all(), failed),
                 Step::Late(work) => match token {
                     Some(host) => {
-                        drop(argv);
+                        drop(queued);
                         let then = Then::Exec(exec.freeze(reply, mark));
                         return Flow::Frozen(Frozen::new(self, txn, host, unit, work, then));
                     }
@@ -278,8 +287,8 @@ impl Engine {
 
     /// Counts a queued command that was frozen and has run.
     pub(super) fn end_queued(&self, exec: &mut Exec, session: &mut Session, failed: bool) {
-        let (index, argv) = exec.queue.get(exec.at);
-        self.account(session, self.commands.get(index), &argv, failed);
+        let queued = exec.queue.get(exec.at);
+        self.account(session, self.commands.get(queued.number), &queued.argv, failed);
         exec.at += 1;
     }
 
@@ -293,10 +302,10 @@ impl Engine {
     /// Takes what an EXEC needs: the token if anything in it does, and the shards of all keys queued and watched.
     fn lock_multi<'k>(
         &'k self,
+        txn: &mut Txn<'k>,
         session: &Session,
         queue: &Multi,
-        now_ms: u64,
-    ) -> Result<(Txn<'k>, Option<MutexGuard<'k, Host>>), Held> {
+    ) -> Result<Option<MutexGuard<'k, Host>>, Held> {
         let keyspace = &self.node.keyspace;
         let mut knowns = queue.numbers().map(|index| self.commands.get(index));
         let is_wide = queue.numbers().any(|index| self.commands.get(index).command.spec.keys.is_wide());
@@ -305,54 +314,51 @@ impl Engine {
             token = Some(self.node.wait_token()?);
         }
         if is_wide {
-            return Ok((Txn::all(keyspace, session.db, now_ms), token));
+            txn.enter_all();
+            return Ok(token);
         }
-        let shard_of = |key: &[u8]| keyspace.shard_of(key_hash(key)) as u32;
-        let mut shards: SmallVec<[u32; 8]> = session.watched.iter().map(|(_, key)| shard_of(key)).collect();
-        for (index, argv) in queue.iter() {
-            match self.commands.get(index).command.spec.keys {
-                Keys::None => {}
-                Keys::One(at, _) => shards.extend(argv.get(at as usize).map(|key| shard_of(key))),
-                keys => {
+        let shard_of = |hash: u64| keyspace.shard_of(hash) as u32;
+        let mut shards: SmallVec<[u32; 8]> = session.watched.iter().map(|(_, key)| shard_of(key_hash(key))).collect();
+        for (at, (number, key)) in queue.keys().enumerate() {
+            match (self.commands.get(number).command.spec.keys, key) {
+                (_, Some(hash)) => shards.push(shard_of(hash)),
+                (Keys::None, None) => {}
+                (keys, None) => {
+                    let argv = queue.get(at).argv;
                     let found = keys.find(&argv).unwrap_or_default();
-                    shards.extend(found.into_iter().map(|(at, _)| shard_of(argv[at])));
+                    shards.extend(found.into_iter().map(|(at, _)| shard_of(key_hash(argv[at]))));
                 }
             }
         }
         shards.sort_unstable();
         shards.dedup();
-        Ok((Txn::of_shards(keyspace, session.db, now_ms, &shards)?, token))
+        txn.enter_several(&shards)?;
+        Ok(token)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn exec_one<'e>(
         &'e self,
-        known: &'e Known,
-        argv: &[&[u8]],
-        txn: &mut Txn<'e>,
-        host: Option<&mut Host>,
+        hands: Hands<'_, 'e>,
         session: &mut Session,
+        known: &'e Known,
+        argv: Argv<'_>,
         replies: &mut Reply,
-        unit: &mut Unit,
     ) -> Step {
-        let argv = Argv::new(argv);
-        txn.select(session.db);
-        match (known.command.run, host) {
-            (Run::Engine(EngineOp::Unwatch), _) => {
+        hands.txn.select(session.db);
+        match known.command.run {
+            Run::Engine(EngineOp::Unwatch) => {
                 self.feed_monitors(session, known, argv.all());
                 replies.ok();
                 Step::Ended(false)
             }
-            (Run::Engine(EngineOp::Script(call)), Some(host)) => {
-                self.run_script(Hands { txn, host, unit }, session, known, call, argv, replies)
-            }
-            (Run::Engine(_) | Run::Container, _) => {
+            Run::Engine(EngineOp::Script(call)) => self.run_script(hands, session, known, call, argv, replies),
+            Run::Engine(_) | Run::Container => {
                 self.error(session, &Error::Text("ERR This command is not allowed here"), replies);
                 Step::Ended(true)
             }
-            (Run::Handler(_) | Run::Hosted(_) | Run::Remote(_), host) => {
-                self.prepare(txn, session, known, argv);
-                let (outcome, failed) = self.call(txn, host, session, known, argv, replies, Origin::Exec, unit);
+            Run::Handler(_) | Run::Hosted(_) | Run::Remote(_) => {
+                self.prepare(hands.txn, session, known, argv);
+                let (outcome, failed) = self.call(hands, session, known, argv, replies, Origin::Exec);
                 self.feed_monitors(session, known, argv.all());
                 match outcome {
                     Outcome::Block(block) => reply_timeout(block.on_timeout, replies),

@@ -154,12 +154,14 @@ impl Stage {
         None
     }
 
+    /// Whether chores are left. Whoever ended the script has had the lock since the last one was, so it sees the mark.
+    #[inline]
+    pub fn has_chores(&self) -> bool {
+        self.has_chores.load(Relaxed)
+    }
+
     /// The chores left, to be done now.
     pub fn chores(&self) -> Vec<Chore> {
-        // Whoever ended the script has had the lock since the last chore was left, so it sees the mark.
-        if !self.has_chores.load(Relaxed) {
-            return Vec::new();
-        }
         let mut inner = self.inner.lock();
         self.has_chores.store(false, Relaxed);
         std::mem::take(&mut inner.chores)

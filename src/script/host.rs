@@ -25,33 +25,14 @@ use super::seat::{Seat, Visit};
 use super::{Caller, Limits, LogLevel, Tick, lua};
 use crate::resp::reply::Reply;
 
-/// What a script is called.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Name {
-    /// A script of EVAL, by its SHA1.
-    Sha(Sha),
-    /// A function, by its name.
-    Function(Vec<u8>),
-}
-
-impl Name {
-    /// The SHA1 in digits, or the name of the function.
-    pub fn as_bytes(&self) -> &[u8] {
-        match self {
-            Name::Sha(digits) => digits,
-            Name::Function(name) => name,
-        }
-    }
-}
-
 /// A script or function ready to run. Good until the host loads, evicts or flushes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Script {
     slot: u32,
+    /// It is a function, not a script of EVAL.
+    is_function: bool,
     /// What it declares.
     pub flags: Flags,
-    /// What it is called.
-    pub name: Name,
 }
 
 /// What a script is called with.
@@ -138,7 +119,7 @@ pub struct Host {
     /// The first slot no function has taken.
     next_slot: u32,
     /// The script or function under way.
-    active: Option<Name>,
+    active: Option<Script>,
     board: Arc<Board>,
 }
 
@@ -165,8 +146,17 @@ impl Host {
     }
 
     /// What the script under way is called.
-    pub fn active(&self) -> Option<&Name> {
-        self.active.as_ref()
+    pub fn active(&self) -> Option<&[u8]> {
+        self.active.map(|script| self.name(script))
+    }
+
+    /// The SHA1 of a script in digits, or the name of a function.
+    pub(super) fn name(&self, script: Script) -> &[u8] {
+        if !script.is_function {
+            return &self.cache.get(script.slot).sha;
+        }
+        let mut functions = self.libraries.iter().flat_map(|library| &library.functions);
+        functions.find(|function| function.slot == script.slot).map_or(b"", |function| &function.name)
     }
 
     /// Whether a script is under way.
@@ -224,8 +214,7 @@ impl Host {
     }
 
     fn script(&self, slot: u32) -> Script {
-        let script = self.cache.get(slot);
-        Script { slot, flags: script.flags, name: Name::Sha(script.sha) }
+        Script { slot, is_function: false, flags: self.cache.get(slot).flags }
     }
 
     fn add_script(&mut self, body: &[u8], by_eval: bool) -> Result<u32, Vec<u8>> {
@@ -276,7 +265,7 @@ impl Host {
     /// The function of this name (FCALL).
     pub fn function(&self, name: &[u8]) -> Option<Script> {
         let function = self.libraries.function(name).filter(|_| self.functions.is_some())?;
-        Some(Script { slot: function.slot, flags: function.flags, name: Name::Function(function.name.clone()) })
+        Some(Script { slot: function.slot, is_function: true, flags: function.flags })
     }
 
     /// Loads a library and returns its name (FUNCTION LOAD). `Err` is the text of the reply.
@@ -443,11 +432,11 @@ impl Host {
     /// Starts a script. Its reply is appended to `out` once it is done. A script still under way from before is ended.
     pub fn start(&mut self, script: Script, call: Call<'_>, caller: &mut dyn Caller, out: &mut Reply) -> Progress {
         self.abort();
-        let Some(seat) = self.seat(&script.name) else {
+        let Some(seat) = self.seat(script) else {
             return lost(out);
         };
         *seat.desk().job.borrow_mut() = Some(Job::Run { slot: script.slot });
-        self.active = Some(script.name);
+        self.active = Some(script);
         self.go_on(Visit { caller, keys: call.keys, argv: call.argv, out })
     }
 
@@ -458,35 +447,55 @@ impl Host {
 
     fn go_on(&mut self, mut visit: Visit<'_>) -> Progress {
         let Some(active) = self.active.take() else { return lost(visit.out) };
-        let Some(seat) = self.seat(&active) else { return lost(visit.out) };
+        let Some(seat) = self.seat(active) else { return lost(visit.out) };
         if seat.resume(Tell::Go, Some(&mut visit)) == Ask::Later {
             self.active = Some(active);
             return Progress::Yielded;
         }
-        let ended = finish(seat.desk(), &active, visit.out);
         let used = seat.desk().memory_used.get() as u64;
-        match active {
-            Name::Sha(_) => self.board.vm_eval_bytes.store(used, Ordering::Relaxed),
-            Name::Function(_) => self.board.vm_functions_bytes.store(used, Ordering::Relaxed),
-        }
-        Progress::Done(ended)
+        let outcome = seat.desk().outcome.take();
+        let errors = seat.desk().errors.take();
+        let gauge = if active.is_function { &self.board.vm_functions_bytes } else { &self.board.vm_eval_bytes };
+        gauge.store(used, Ordering::Relaxed);
+        Progress::Done(match outcome {
+            Some(Outcome::Done) => Ended { errors, killed: false },
+            outcome => self.fail(active, outcome, visit.out),
+        })
     }
 
     /// Ends a script under way without a reply: everything it asks is answered with a kill.
     pub fn abort(&mut self) {
         if let Some(active) = self.active.take()
-            && let Some(seat) = self.seat(&active)
+            && let Some(seat) = self.seat(active)
         {
             seat.abort();
         }
     }
 
-    fn seat(&mut self, name: &Name) -> Option<&mut Seat> {
-        let seat = match name {
-            Name::Sha(_) => self.eval.as_mut(),
-            Name::Function(_) => self.functions.as_mut(),
-        };
-        seat.filter(|seat| seat.alive())
+    fn seat(&mut self, script: Script) -> Option<&mut Seat> {
+        let seat = if script.is_function { &mut self.functions } else { &mut self.eval };
+        seat.as_mut().filter(|seat| seat.alive())
+    }
+
+    /// Writes why a script did not end well.
+    #[cold]
+    fn fail(&self, script: Script, outcome: Option<Outcome>, out: &mut Reply) -> Ended {
+        let mut ended = Ended::default();
+        let name = || String::from_utf8_lossy(self.name(script));
+        match outcome {
+            Some(Outcome::Failed(fatal)) => push_error(out, &mut ended.errors, &fatal.message(&name()), fatal.counted),
+            Some(Outcome::Killed(place)) => {
+                let by = if script.is_function { "FUNCTION" } else { "SCRIPT" };
+                let mut text = format!("ERR Script killed by user with {by} KILL.");
+                if let Some((source, line)) = place {
+                    text.push_str(&format!(" script: {}, on {source}:{line}.", name()));
+                }
+                push_error(out, &mut ended.errors, text.as_bytes(), false);
+                ended.killed = true;
+            }
+            _ => push_error(out, &mut ended.errors, b"ERR the script did not run", false),
+        }
+        ended
     }
 
     fn new_seat(&self, functions: bool) -> Result<Seat, Vec<u8>> {
@@ -520,30 +529,6 @@ fn lost(out: &mut Reply) -> Progress {
     let mut ended = Ended::default();
     push_error(out, &mut ended.errors, b"ERR the script engine was restarted", false);
     Progress::Done(ended)
-}
-
-/// Says how a job ended; the reply of one that ended well is in `out` already.
-fn finish(desk: &Desk, active: &Name, out: &mut Reply) -> Ended {
-    let mut ended = Ended::default();
-    let name = || String::from_utf8_lossy(active.as_bytes());
-    match desk.outcome.take() {
-        Some(Outcome::Done) => ended.errors = desk.errors.take(),
-        Some(Outcome::Failed(fatal)) => push_error(out, &mut ended.errors, &fatal.message(&name()), fatal.counted),
-        Some(Outcome::Killed(place)) => {
-            let by = match active {
-                Name::Sha(_) => "SCRIPT",
-                Name::Function(_) => "FUNCTION",
-            };
-            let mut text = format!("ERR Script killed by user with {by} KILL.");
-            if let Some((source, line)) = place {
-                text.push_str(&format!(" script: {}, on {source}:{line}.", name()));
-            }
-            push_error(out, &mut ended.errors, text.as_bytes(), false);
-            ended.killed = true;
-        }
-        Some(Outcome::BadSyntax(_)) | None => push_error(out, &mut ended.errors, b"ERR the script did not run", false),
-    }
-    ended
 }
 
 /// Runs a job that asks nothing.

@@ -20,10 +20,11 @@ use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmStat
 use super::calls::Ground;
 use super::desk::{Ask, Desk, Job, Outcome, Phase, Tell};
 use super::error::{Fatal, PRELUDE, Raised, fatal, plain_text, until_nul, unwrap};
+use super::lists::List;
 use super::params::{Natives, Pacer, set_limit};
 use super::redis_api::{self, Asking};
 use super::seat::{Seat, Switch};
-use super::stack::{Kept, Stack};
+use super::stack::Stack;
 use super::value::Writer;
 use super::{bitlib, cjson, cmsgpack, mathlib, strings, structs};
 
@@ -85,55 +86,55 @@ struct Machine<'a> {
     live: Cell<usize>,
 }
 
-/// What calling a script takes.
+/// What calling a script takes. The first values on the stack stay there, where no script can reach them: the handler of
+/// errors, the scripts and functions by slot, and for scripts their globals, KEYS and ARGV.
 struct Entry {
     stack: Stack,
-    /// The handler of errors.
-    handler: Kept,
-    /// Scripts and functions by slot.
-    slots: Kept,
-    /// The globals of scripts, with the names of KEYS and ARGV there; functions have them as arguments.
-    globals: Option<[Kept; 3]>,
+    /// KEYS and ARGV of scripts; functions have them as arguments.
+    lists: Option<[List; 2]>,
 }
+
+const HANDLER: i32 = 1;
+const SLOTS: i32 = 2;
+const GLOBALS: i32 = 3;
 
 impl Entry {
     /// The stack is that of the main thread, and used between calls of mlua only.
     #[allow(unsafe_code)]
     fn new(lua: &Lua, slots: &Table, handler: Function, globals: Option<Table>) -> mlua::Result<Entry> {
-        Ok(Entry {
-            // SAFETY: the main thread lives as long as `lua`, and the limit is off but for `Stack::call`. Nothing here
-            // pushes more than ten values at a time.
-            stack: unsafe { Stack::of(lua)? },
-            handler: Stack::keep(lua, handler)?,
-            slots: Stack::keep(lua, slots)?,
-            globals: match globals {
-                Some(globals) => {
-                    Some([Stack::keep(lua, globals)?, Stack::keep(lua, "KEYS")?, Stack::keep(lua, "ARGV")?])
-                }
-                None => None,
-            },
-        })
+        // SAFETY: the main thread lives as long as `lua`, and the limit is off but for `Stack::call`. No more than twenty
+        // values are there at a time, but where room is asked for.
+        let stack = unsafe { Stack::of(lua)? };
+        assert_eq!(stack.height(), 0, "mlua leaves nothing on the stack");
+        stack.push(lua, handler)?;
+        stack.push(lua, slots)?;
+        let Some(globals) = globals else { return Ok(Entry { stack, lists: None }) };
+        stack.push(lua, globals)?;
+        Ok(Entry { stack, lists: Some(["KEYS", "ARGV"].map(|name| List::new(stack, GLOBALS, name))) })
     }
 
-    /// Pushes the handler, then the script with its arguments, whose number is returned.
+    /// Pushes the script with its arguments, whose number is returned.
     fn push(&self, slot: u32, keys: &[&[u8]], argv: &[&[u8]]) -> usize {
         let stack = self.stack;
-        stack.push_kept(self.handler);
-        stack.push_kept(self.slots);
-        stack.push_item(slot as usize);
-        let Some([globals, keys_name, argv_name]) = self.globals else {
+        stack.push_item_of(SLOTS, slot as usize);
+        let Some([own_keys, own_argv]) = &self.lists else {
             stack.push_texts(keys);
             stack.push_texts(argv);
             return 2;
         };
-        stack.push_kept(globals);
-        for (name, texts) in [(keys_name, keys), (argv_name, argv)] {
-            stack.push_kept(name);
-            stack.push_texts(texts);
-            stack.set_pair();
-        }
-        stack.pop(1);
+        own_keys.fill(stack, keys);
+        own_argv.fill(stack, argv);
         0
+    }
+
+    /// Forgets the arguments of the script that has run.
+    fn clear(&self) {
+        self.lists.iter().flatten().for_each(|list| list.clear(self.stack));
+    }
+
+    /// The same, and whatever room it may have left in them.
+    fn start_over(&self) {
+        self.lists.iter().flatten().for_each(|list| list.renew(self.stack, 0));
     }
 }
 
@@ -188,7 +189,6 @@ impl<'a> Machine<'a> {
             let Some(job) = desk.job.take() else { continue };
             let compiles = matches!(job, Job::Compile { .. } | Job::Load { .. });
             let outcome = self.perform(job).unwrap_or_else(|error| failed(plain_text(&error)));
-            set_limit(self.lua, 0);
             *desk.outcome.borrow_mut() = Some(outcome);
             if let Some(panic) = desk.panic.take() {
                 resume_unwind(panic);
@@ -234,7 +234,8 @@ impl<'a> Machine<'a> {
         desk.errors.borrow_mut().clear();
         let height = stack.height();
         let pushed = desk.door.visit(|visit| self.run.push(slot, visit.keys, visit.argv));
-        let ended_well = pushed.is_some_and(|args| stack.call(self.lua, desk.memory_limit, args, height + 1));
+        let args = pushed.expect("whoever runs a script lends its arguments");
+        let ended_well = stack.call(self.lua, desk.memory_limit, args, HANDLER);
         let outcome = if !ended_well || desk.killed.get() {
             stack.take(self.lua).and_then(|value| self.failure(value))
         } else {
@@ -253,6 +254,7 @@ impl<'a> Machine<'a> {
             Ok(Outcome::Done)
         };
         stack.cut(height);
+        self.run.clear();
         outcome
     }
 
@@ -285,6 +287,7 @@ impl<'a> Machine<'a> {
         self.desk.memory_used.set(used);
         let live = self.live.get();
         if used > live + live.max(GARBAGE_BYTES) {
+            self.run.start_over();
             // Twice: what finalizers held goes in the second round.
             let done = self.lua.gc_collect().and_then(|()| self.lua.gc_collect());
             debug_assert!(done.is_ok(), "no finalizer of ours fails");

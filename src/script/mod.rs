@@ -31,6 +31,7 @@ pub mod error;
 pub mod flags;
 pub mod host;
 pub mod library;
+mod lists;
 pub mod lua;
 mod mathlib;
 mod number;

@@ -9,7 +9,7 @@
 
 use std::ffi::{c_char, c_int};
 
-use mlua::{IntoLuaMulti, Lua, Value, ffi, lua_State};
+use mlua::{IntoLua, Lua, Value, ffi, lua_State};
 
 use super::params::set_limit;
 
@@ -29,10 +29,6 @@ pub(super) enum Seen<'a> {
     Table,
     Other,
 }
-
-/// A value kept where scripts cannot reach it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Kept(c_int);
 
 impl Stack {
     /// The stack of this thread of Lua.
@@ -57,14 +53,6 @@ impl Stack {
         // SAFETY: the closure only looks.
         unsafe { lua.exec_raw::<()>((), |state| at = state)? };
         Ok(Stack(at))
-    }
-
-    /// Keeps a value for [`Stack::push_kept`].
-    pub fn keep(lua: &Lua, value: impl IntoLuaMulti) -> mlua::Result<Kept> {
-        let mut kept = Kept(ffi::LUA_NOREF);
-        // SAFETY: the one argument is taken off the stack, and errors of memory are caught by `exec_raw`.
-        unsafe { lua.exec_raw::<()>(value, |state| kept.0 = ffi::luaL_ref(state, ffi::LUA_REGISTRYINDEX))? };
-        Ok(kept)
     }
 
     /// Makes sure of so many places more; false when there cannot be as many.
@@ -141,10 +129,17 @@ impl Stack {
         unsafe { ffi::lua_pushvalue(self.0, place) }
     }
 
-    /// Pushes a kept value.
-    pub fn push_kept(self, kept: Kept) {
-        // SAFETY: see `new`. The registry is a table.
-        unsafe { ffi::lua_rawgeti_(self.0, ffi::LUA_REGISTRYINDEX, kept.0) }
+    /// Pushes a value of mlua's.
+    pub fn push(self, lua: &Lua, value: impl IntoLua) -> mlua::Result<()> {
+        let mut kept = ffi::LUA_NOREF;
+        // SAFETY: see `new`. The one argument is taken off the stack, and errors of memory are caught by `exec_raw`; what is
+        // kept is pushed and given up at once.
+        unsafe {
+            lua.exec_raw::<()>(value, |state| kept = ffi::luaL_ref(state, ffi::LUA_REGISTRYINDEX))?;
+            ffi::lua_rawgeti_(self.0, ffi::LUA_REGISTRYINDEX, kept);
+            ffi::luaL_unref(self.0, ffi::LUA_REGISTRYINDEX, kept);
+        }
+        Ok(())
     }
 
     /// Pushes an empty table with room for a list and for fields.
@@ -157,6 +152,11 @@ impl Stack {
     /// Pushes a list of texts.
     pub fn push_texts(self, texts: &[&[u8]]) {
         self.push_table(texts.len(), 0);
+        self.set_texts(texts);
+    }
+
+    /// Makes texts the first items of the table on top.
+    pub fn set_texts(self, texts: &[&[u8]]) {
         for (index, text) in texts.iter().enumerate() {
             self.push_text(text);
             self.set_item(index + 1);
@@ -187,9 +187,14 @@ impl Stack {
 
     /// Pushes item `index` of the table on top, and returns it.
     pub fn push_item<'a>(self, index: usize) -> Seen<'a> {
-        // SAFETY: see `new`.
-        unsafe { ffi::lua_rawgeti_(self.0, -1, index as c_int) };
+        self.push_item_of(-1, index);
         self.top()
+    }
+
+    /// Pushes item `index` of the table at a place.
+    pub fn push_item_of(self, place: i32, index: usize) {
+        // SAFETY: see `new`.
+        unsafe { ffi::lua_rawgeti_(self.0, place, index as c_int) }
     }
 
     /// Pushes a field of the table on top, asking no metatable, and returns it.
@@ -198,6 +203,22 @@ impl Stack {
         // SAFETY: see `new`.
         unsafe { ffi::lua_rawget(self.0, -2) };
         self.top()
+    }
+
+    /// Puts the value on top at a place in place of what is there, and takes it off.
+    pub fn replace(self, place: i32) {
+        // SAFETY: see `new`.
+        unsafe { ffi::lua_replace(self.0, place) }
+    }
+
+    /// Whether the table on top has a metatable.
+    pub fn has_metatable(self) -> bool {
+        // SAFETY: see `new`. A metatable is pushed if there is one.
+        let has_one = unsafe { ffi::lua_getmetatable(self.0, -1) != 0 };
+        if has_one {
+            self.pop(1);
+        }
+        has_one
     }
 
     /// A border of the table on top: up to here its items may be a list.
@@ -226,11 +247,11 @@ impl Stack {
     }
 
     /// Calls the function below its `args` arguments in protected mode and under the memory limit: one result, or what
-    /// the handler at `handler` (a height) has made of an error, takes their place. True when it ended well.
-    pub fn call(self, lua: &Lua, limit: usize, args: usize, handler: usize) -> bool {
+    /// the function at the place `handler` has made of an error, takes their place. True when it ended well.
+    pub fn call(self, lua: &Lua, limit: usize, args: usize, handler: i32) -> bool {
         set_limit(lua, limit);
         // SAFETY: see `new`.
-        let status = unsafe { ffi::lua_pcall(self.0, args as c_int, 1, handler as c_int) };
+        let status = unsafe { ffi::lua_pcall(self.0, args as c_int, 1, handler) };
         set_limit(lua, 0);
         status == ffi::LUA_OK
     }

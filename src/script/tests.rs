@@ -108,9 +108,8 @@ fn check(cases: &[(&str, &str)]) {
     let (mut host, mut fake) = (host(), Fake::default());
     for (body, want) in cases {
         let (got, _) = run(&mut host, &mut fake, body, &[], &[], false);
-        let sha = host
-            .script_by_body(body.as_bytes())
-            .map_or(String::new(), |s| String::from_utf8_lossy(s.name.as_bytes()).into_owned());
+        let script = host.script_by_body(body.as_bytes());
+        let sha = script.map_or(String::new(), |script| String::from_utf8_lossy(host.name(script)).into_owned());
         let want = want.replace('%', &format!(" script: {sha}, on @user_script:1."));
         assert_eq!(got.trim_end_matches("\r\n"), want.replace('|', "\r\n"), "{body}");
     }
@@ -526,11 +525,11 @@ fn a_script_left_behind_is_ended_by_the_next_and_by_drop() {
     let endless = host.script_by_body(b"while true do end").unwrap();
     let mut out = Reply::default();
     let call = Call { keys: &[], argv: &[] };
-    assert_eq!(host.start(endless.clone(), call, &mut fake, &mut out), Progress::Yielded);
+    assert_eq!(host.start(endless, call, &mut fake, &mut out), Progress::Yielded);
     fake.yield_every = 0;
     assert_eq!(run(&mut host, &mut fake, "return 1", &[], &[], false).0, ":1\r\n");
     fake.yield_every = 1;
-    assert_eq!(host.start(endless.clone(), call, &mut fake, &mut out), Progress::Yielded);
+    assert_eq!(host.start(endless, call, &mut fake, &mut out), Progress::Yielded);
     drop(host);
 }
 
@@ -720,6 +719,68 @@ fn libraries_are_restored_all_or_none() {
     drop(host.flush_functions());
     assert_eq!(host.board().vm_functions_bytes.load(Ordering::Relaxed), 0);
     assert_eq!(fcall(&mut host, "f", &[], &[]), "no function");
+}
+
+#[test]
+fn a_script_finds_its_own_keys_and_arguments_whatever_the_last_one_did_with_them() {
+    let (mut host, mut fake) = (host(), Fake::default());
+    let look = "local seen = {} for k, v in pairs(KEYS) do seen[#seen + 1] = tostring(k) .. '=' .. v end \
+                return {#KEYS, #ARGV, KEYS[1], KEYS[2] or 'none', KEYS[3] or 'none', ARGV.x or 'none', \
+                        getmetatable(KEYS) and 'meta' or 'plain', table.concat(seen, ' ')}";
+    for did in [
+        "",
+        "KEYS[1] = nil",
+        "KEYS[1] = 'other' KEYS[2] = 'more'",
+        "KEYS[3] = 'far' ARGV.x = 'field'",
+        "KEYS[1.5] = 'between' KEYS[0] = 'before' KEYS[-1] = 'below'",
+        "ARGV[KEYS] = KEYS KEYS[true] = ARGV",
+        "setmetatable(KEYS, {__index = function() return 'ghost' end})",
+        "for i = 1, 1000 do KEYS[i] = i end for i = 1, 1000 do KEYS[i] = nil end",
+        "KEYS[2] = 'x' error('failed')",
+        "KEYS[2] = 'x' local s = 'x' while true do s = s .. s end",
+    ] {
+        let many: Vec<Vec<u8>> = (0..100).map(|number: u32| number.to_string().into_bytes()).collect();
+        let many: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
+        for (last_keys, keys) in [(1, 1), (1, 2), (2, 1), (1, 0), (0, 1), (100, 1), (1, 100)] {
+            run(&mut host, &mut fake, did, &many[..last_keys], &[b"a"], false);
+            let (got, _) = run(&mut host, &mut fake, look, &many[..keys], &[], false);
+            let item = |at: usize, or: &str| many[..keys].get(at).map_or(or.to_owned(), |key| shown(key));
+            let pairs: Vec<String> = (0..keys).map(|at| format!("{}={at}", at + 1)).collect();
+            let none = shown(b"none");
+            let want = format!(
+                "*8\r\n:{keys}\r\n:0\r\n{}{}{}{none}{}{}",
+                item(0, "$-1\r\n"),
+                item(1, &none),
+                item(2, &none),
+                shown(b"plain"),
+                shown(pairs.join(" ").as_bytes()),
+            );
+            // A list ends before its first nil.
+            let want = if keys == 0 { "*2\r\n:0\r\n:0\r\n".to_owned() } else { want };
+            assert_eq!(got, want, "after {did:?} with {last_keys} keys");
+        }
+    }
+}
+
+/// A bulk.
+fn shown(text: &[u8]) -> String {
+    format!("${}\r\n{}\r\n", text.len(), String::from_utf8_lossy(text))
+}
+
+#[test]
+fn the_room_that_a_script_has_made_in_its_lists_does_not_stay() {
+    let (mut host, mut fake) = (host(), Fake::default());
+    let board = host.board();
+    let used = || board.vm_eval_bytes.load(Ordering::Relaxed);
+    run(&mut host, &mut fake, "for i = 1, 1e6 do KEYS[i] = i end for i = 1, 1e6 do KEYS[i] = nil end", &[], &[], false);
+    assert!(used() < 1 << 20, "{} bytes", used());
+    // What is too little to be worth a collection goes when the lists are made anew.
+    run(&mut host, &mut fake, "for i = 1, 1e5 do KEYS[i] = i end for i = 1, 1e5 do KEYS[i] = nil end", &[], &[], false);
+    for _ in 0..100 {
+        run(&mut host, &mut fake, "return 1", &[], &[], false);
+    }
+    run(&mut host, &mut fake, "collectgarbage()", &[], &[], false);
+    assert!(used() < 80 * 1024, "{} bytes", used());
 }
 
 #[test]

@@ -71,6 +71,11 @@ impl Ahead {
         }
     }
 
+    /// Whether it may be worth while to wait for other connections: not when it has just been found that few are at work.
+    pub(super) fn is_worth_while(&self) -> bool {
+        self.pause == 0
+    }
+
     /// Takes back the copy of a request that has run.
     #[inline]
     pub(super) fn take_back(&mut self, mut copy: Vec<u8>) {

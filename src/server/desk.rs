@@ -12,6 +12,9 @@ use std::cell::RefCell;
 pub(super) const SCRATCH_BYTES: usize = 128 * 1024;
 /// A reply buffer that grew beyond this is given back after the turn.
 const REPLY_KEEP_BYTES: usize = 64 * 1024;
+/// Further reply buffers that are kept, and how big they are at most.
+const SPARES_MAX: usize = 64;
+const SPARE_BYTES: usize = 1024;
 
 /// A worker's desk.
 pub(super) struct Desk {
@@ -30,6 +33,8 @@ pub(super) struct Tools {
     pub(super) reply: Reply,
     /// Room for arguments.
     pub(super) room: Room,
+    /// Buffers for replies while others wait to be sent.
+    spares: Vec<Reply>,
 }
 
 impl Tools {
@@ -42,13 +47,22 @@ impl Tools {
         }
     }
 
+    /// Hands out the replies of this turn, which are not sent yet.
+    pub(super) fn hand_out(&mut self) -> Reply {
+        std::mem::replace(&mut self.reply, self.spares.pop().unwrap_or_default())
+    }
+
     /// Takes back a buffer whose replies are sent.
-    pub(super) fn take_back(&mut self, reply: Reply) {
+    pub(super) fn take_back(&mut self, mut reply: Reply) {
         debug_assert!(self.reply.is_empty(), "replies of two connections on one desk");
         if reply.memory_bytes() > self.reply.memory_bytes() {
-            self.reply = reply;
+            std::mem::swap(&mut reply, &mut self.reply);
         }
         self.clear_reply();
+        if (1..=SPARE_BYTES).contains(&reply.memory_bytes()) && self.spares.len() < SPARES_MAX {
+            reply.clear();
+            self.spares.push(reply);
+        }
     }
 }
 

@@ -185,7 +185,7 @@ impl Keys {
     /// Where the first key stands, if its place is always the same and there is one; else 1, where most commands have it.
     pub const fn first_at(&self) -> NonZero<u32> {
         let at = match *self {
-            Keys::One(index, _) => index as u32,
+            Keys::One(index, _) | Keys::Depends(index, ..) => index as u32,
             Keys::Specs([KeySpec { begin: Begin::Index(index), find, .. }, ..]) => match *find {
                 Find::Numkeys { first, .. } => *index as u32 + first as u32,
                 _ => *index as u32,
@@ -310,11 +310,10 @@ fn leading_count(text: &[u8]) -> Option<usize> {
 }
 
 fn parse_count(text: &[u8]) -> Option<usize> {
-    let text = std::str::from_utf8(text).ok()?;
-    if text.starts_with('+') {
-        return None;
-    }
-    text.parse::<u32>().ok().map(|n| n as usize)
+    let (first, rest) = text.split_first()?;
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u32::from(byte - b'0'));
+    let count = rest.iter().try_fold(digit(first)?, |count, byte| count.checked_mul(10)?.checked_add(digit(byte)?))?;
+    Some(count as usize)
 }
 
 fn keyword_at(word: &str, from: i8, argv: &[&[u8]]) -> Option<usize> {

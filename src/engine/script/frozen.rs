@@ -8,11 +8,12 @@
 //! that cannot be postponed by their client (a session that closes forgets what it watches) are left on the stage and
 //! done after the unit.
 
-use super::{Hands, Run, Step};
+use super::{Run, Step};
 use crate::client::Session;
 use crate::command::Known;
 use crate::command::migrate::conversation::Migration;
 use crate::engine::commit::Unit;
+use crate::engine::exec::Hands;
 use crate::engine::multi::Exec;
 use crate::engine::{Engine, Flow, LocalFlow};
 use crate::keyspace::{Held, Txn};
@@ -163,7 +164,7 @@ impl Engine {
         let mut last = Reply::new(reply.proto());
         let step = match work {
             Work::Script(run) => {
-                let hands = Hands { txn: &mut txn, host: &mut host, unit: &mut unit };
+                let hands = Hands { txn: &mut txn, host: Some(&mut host), unit: &mut unit };
                 self.resume_script(hands, session, run, &mut last)
             }
             Work::Migration(migration) => {
@@ -210,7 +211,9 @@ impl Engine {
 
     /// Does what was left for the end of a frozen unit.
     pub fn do_chores(&self) {
-        self.node.stage.chores().into_iter().for_each(|chore| self.chore(chore));
+        if self.node.stage.has_chores() {
+            self.node.stage.chores().into_iter().for_each(|chore| self.chore(chore));
+        }
     }
 
     /// Does a chore now, or leaves it for the end of the frozen unit that is in its way. The caller holds no shard.

@@ -10,9 +10,10 @@ mod nested;
 mod rules;
 
 use super::commit::Unit;
+use super::exec::Hands;
 use super::{Engine, Flow, LocalFlow};
 use crate::base::num::parse_i64;
-use crate::client::{Marks, Session};
+use crate::client::Session;
 use crate::command::args::Argv;
 use crate::command::error::Error;
 use crate::command::{Known, ScriptBy, ScriptCall};
@@ -33,12 +34,8 @@ pub(super) enum Step {
     Late(Work),
 }
 
-/// What a unit with a script in it holds.
-pub(super) struct Hands<'a, 'e> {
-    pub txn: &'a mut Txn<'e>,
-    pub host: &'a mut Host,
-    pub unit: &'a mut Unit,
-}
+/// Why a unit with a script in it has the host in hand.
+const HAS_HOST: &str = "whoever runs a script has taken the token";
 
 impl Engine {
     /// Runs a script that is a request of its own.
@@ -61,11 +58,12 @@ impl Engine {
             return Flow::Next;
         }
         let mut unit = Unit::of(&session.client);
-        let hands = Hands { txn: &mut txn, host: &mut host, unit: &mut unit };
+        let hands = Hands { txn: &mut txn, host: Some(&mut host), unit: &mut unit };
         match self.run_script(hands, session, known, call, argv, reply) {
             Step::Ended(failed) => {
                 self.end_unit(txn, Some(host), unit);
                 self.account(session, known, argv.all(), failed);
+                session.patient = true;
                 Flow::Next
             }
             Step::Late(work) => {
@@ -85,9 +83,11 @@ impl Engine {
         argv: Argv<'_>,
         reply: &mut Reply,
     ) -> Step {
+        let Hands { txn, host, unit } = hands;
+        let host = host.expect(HAS_HOST);
         // Shown before what it runs is.
         self.show_to_monitors(session, known, argv.all());
-        let prepared = find(hands.host, call.by, argv).and_then(|(script, keys)| {
+        let prepared = find(host, call.by, argv).and_then(|(script, keys)| {
             let rules = self.rules(session, script.flags, call)?;
             Ok((script, keys, rules))
         });
@@ -101,18 +101,18 @@ impl Engine {
         let (keys, args) = argv.rest(3).split_at(keys);
         let kind = if call.by == ScriptBy::Function { Kind::Function } else { Kind::Script };
         let mut run = Run::new(session, rules, kind);
-        session.client.marks.set(Marks::LUA, true);
-        run.begin_slice(session, &self.node.clock);
-        let mut nested = Nested { engine: self, txn: hands.txn, unit: hands.unit, session, run: &mut run };
-        let progress = hands.host.start(script, Call { keys, argv: args }, &mut nested, reply);
+        session.in_script = true;
+        run.begin_slice(session);
+        let mut nested = Nested { engine: self, txn: &mut *txn, unit, session, run: &mut run };
+        let progress = host.start(script, Call { keys, argv: args }, &mut nested, reply);
         run.end_slice(session);
         match progress {
             Progress::Done(ended) => {
                 run.end();
-                Step::Ended(self.end_script(hands.txn, session, &ended))
+                Step::Ended(self.end_script(txn, session, &ended))
             }
             Progress::Yielded => {
-                run.name = hands.host.active().map_or_else(Vec::new, |name| name.as_bytes().to_vec());
+                run.name = host.active().map_or_else(Vec::new, <[u8]>::to_vec);
                 Step::Late(Work::Script(Box::new(run)))
             }
         }
@@ -126,18 +126,21 @@ impl Engine {
         mut run: Box<Run>,
         reply: &mut Reply,
     ) -> Step {
-        run.begin_slice(session, &self.node.clock);
-        let mut nested = Nested { engine: self, txn: hands.txn, unit: hands.unit, session, run: &mut run };
-        let progress = hands.host.resume(&mut nested, reply);
+        let Hands { txn, host, unit } = hands;
+        let host = host.expect(HAS_HOST);
+        run.lengthen(&self.node.clock);
+        run.begin_slice(session);
+        let mut nested = Nested { engine: self, txn: &mut *txn, unit, session, run: &mut run };
+        let progress = host.resume(&mut nested, reply);
         run.end_slice(session);
         match progress {
-            Progress::Done(ended) => Step::Ended(self.end_script(hands.txn, session, &ended)),
+            Progress::Done(ended) => Step::Ended(self.end_script(txn, session, &ended)),
             Progress::Yielded => Step::Late(Work::Script(run)),
         }
     }
 
     fn end_script(&self, txn: &mut Txn<'_>, session: &mut Session, ended: &Ended) -> bool {
-        session.client.marks.set(Marks::LUA, false);
+        session.in_script = false;
         session.select(session.db);
         txn.select(session.db);
         for error in ended.errors.iter().filter(|error| !error.counted) {

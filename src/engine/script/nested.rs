@@ -15,6 +15,7 @@ use crate::command::function::write_log;
 use crate::command::migrate::conversation::Migration;
 use crate::engine::Engine;
 use crate::engine::commit::Unit;
+use crate::engine::exec::Hands;
 use crate::keyspace::Txn;
 use crate::node::stage::Kind;
 use crate::resp::reply::{Proto, Reply};
@@ -81,7 +82,7 @@ impl Run {
             wrote: false,
             migration: None,
             awaited: None,
-            slice_ends_ns: 0,
+            slice_ends_ns: moment.ns + SLICE_NS,
             is_late: false,
             aside: Aside { db: session.db, proto: Proto::Resp2, moment, frozen_us: Some(moment.unix_us()) },
             rules,
@@ -90,10 +91,14 @@ impl Run {
         }
     }
 
-    /// It has the session for a slice.
-    pub fn begin_slice(&mut self, session: &mut Session, clock: &Clock) {
-        self.exchange(session);
+    /// It has another slice from now on; the first one began with its request.
+    pub fn lengthen(&mut self, clock: &Clock) {
         self.slice_ends_ns = clock.monotonic_ns() + SLICE_NS;
+    }
+
+    /// It has the session for a slice.
+    pub fn begin_slice(&mut self, session: &mut Session) {
+        self.exchange(session);
     }
 
     /// The client has its session back.
@@ -105,7 +110,9 @@ impl Run {
     /// It has ended.
     pub fn end(mut self) {
         self.reply.clear();
-        self.reply.shrink(SPARE_BYTES);
+        if self.reply.memory_bytes() > SPARE_BYTES {
+            self.reply.shrink(SPARE_BYTES);
+        }
         SPARE.set(self.reply);
     }
 
@@ -194,7 +201,8 @@ impl<'k> Nested<'_, 'k> {
         let unit = if run.logged { &mut *self.unit } else { &mut unlogged };
         let argv = Argv::new(args);
         engine.prepare(self.txn, session, known, argv);
-        let (outcome, failed) = engine.call(self.txn, None, session, known, argv, &mut run.reply, Origin::Script, unit);
+        let hands = Hands { txn: &mut *self.txn, host: None, unit };
+        let (outcome, failed) = engine.call(hands, session, known, argv, &mut run.reply, Origin::Script);
         engine.feed_monitors(session, known, args);
         match outcome {
             // DEBUG SLEEP: the point of it is that everybody waits.

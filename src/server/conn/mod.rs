@@ -244,10 +244,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             if self.is_rung(cx) && !self.answer_bell(cx) {
                 return Poll::Ready(Turn::Close);
             }
-            if !self.unsent.is_empty()
-                && let Poll::Ready(false) = self.poll_write(cx)
-            {
-                return Poll::Ready(Turn::Close);
+            if !self.unsent.is_empty() {
+                if self.poll_write(cx) == Poll::Ready(false) {
+                    return Poll::Ready(Turn::Close);
+                }
+                self.note_memory();
             }
             let turn = at_desk(|desk| self.poll_input(cx, desk));
             if self.session.client.marks.any(Marks::KILLED | Marks::MOVING) {
@@ -329,6 +330,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Reads once, runs what is complete and writes the replies.
     fn poll_input(&mut self, cx: &mut Context<'_>, desk: &mut Desk) -> Poll<Turn> {
         let turn = ready!(self.poll_requests(cx, desk));
+        if self.session.patient && self.waits_for_others(cx, &turn, desk) {
+            return Poll::Pending;
+        }
         let client = &self.session.client;
         let failed = if client.marks.any(Marks::KILLED) {
             // Nobody will read its replies, and what was too much for it is too much to keep.
@@ -345,5 +349,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         };
         self.note_memory();
         Poll::Ready(if failed { Turn::Close } else { turn })
+    }
+
+    /// Lets other connections run what they have read before the replies of this one are sent, if there are any. Scripts
+    /// go through much code, and so does the kernel when it sends: taken in turns, each throws the other out of the
+    /// processor's caches.
+    #[cold]
+    fn waits_for_others(&mut self, cx: &Context<'_>, turn: &Turn, desk: &mut Desk) -> bool {
+        self.session.patient = false;
+        let waits =
+            matches!(turn, Turn::Next) && desk.ahead.is_worth_while() && !self.client().marks.any(Marks::KILLED);
+        if waits {
+            self.keep_unsent(&mut desk.tools);
+            cx.waker().wake_by_ref();
+        }
+        waits
     }
 }

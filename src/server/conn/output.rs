@@ -38,7 +38,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Keeps the replies of this turn, which nobody has written.
     pub(super) fn keep_unsent(&mut self, tools: &mut Tools) {
         if !tools.reply.is_empty() {
-            self.unsent = std::mem::take(&mut tools.reply);
+            self.unsent = tools.hand_out();
         }
     }
 

@@ -176,6 +176,12 @@ fn hex_digit(byte: u8) -> u8 {
     }
 }
 
+/// The text as one line: what follows the last visible byte is cut, other line breaks become spaces.
+pub fn plain_line(text: &[u8]) -> Vec<u8> {
+    let end = text.iter().rposition(|b| !matches!(b, b'\r' | b'\n')).map_or(0, |last| last + 1);
+    text[..end].iter().map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

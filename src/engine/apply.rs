@@ -4,7 +4,7 @@
 
 use super::Engine;
 use super::commit::Unit;
-use super::exec::Hands;
+use super::hands::Hands;
 use crate::client::Session;
 use crate::command::args::Argv;
 use crate::command::ctx::Origin;

@@ -7,7 +7,8 @@
 
 use super::Engine;
 use super::commit::{Ready, Unit};
-use super::exec::{Hands, timeout_bytes};
+use super::exec::timeout_bytes;
+use super::hands::Hands;
 use crate::acl::user::User;
 use crate::base::hash::key_hash;
 use crate::client::{Client, Marks, Session, Sleep};

@@ -1,6 +1,7 @@
 //! Lock, run, commit: one command under the locks of its keys.
 
 use super::commit::Unit;
+use super::hands::Hands;
 use super::redact::redact;
 use super::script::frozen::{Frozen, Then, Work};
 use super::{Engine, Flow, LocalFlow};
@@ -11,20 +12,9 @@ use crate::command::error::Error;
 use crate::command::{Known, Run};
 use crate::keyspace::{Held, Txn};
 use crate::resp::reply::{Proto, Reply};
-use crate::script::Host;
 use crate::spec::{Flags, Keys};
 use crate::stats::slowlog::{Slow, shorten};
 use std::sync::atomic::Ordering::Relaxed;
-
-/// What a unit has in hand while its commands run.
-pub(in crate::engine) struct Hands<'a, 'k> {
-    /// The shards of its keys.
-    pub txn: &'a mut Txn<'k>,
-    /// The script host, where the token is in hand and no script runs.
-    pub host: Option<&'a mut Host>,
-    /// What it has changed so far.
-    pub unit: &'a mut Unit,
-}
 
 impl Engine {
     /// Runs one command of a client by itself.

@@ -11,6 +11,7 @@ pub mod block;
 pub mod commit;
 pub mod exec;
 pub mod gate;
+mod hands;
 pub mod maintain;
 mod migrate;
 pub mod multi;

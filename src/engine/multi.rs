@@ -4,10 +4,12 @@
 //! changed is judged under it. A queue that holds a command on the whole keyspace, or something that may take long,
 //! takes the script token first.
 
+pub(super) mod under_way;
+
 use super::commit::Unit;
-use super::exec::{Hands, reply_timeout};
-use super::script::Step;
-use super::script::frozen::{Frozen, Then, Work};
+use super::exec::reply_timeout;
+use super::hands::Hands;
+use super::script::frozen::{Frozen, Step, Then, Work};
 use super::{Engine, Flow, LocalFlow};
 use crate::acl::user::DEFAULT;
 use crate::base::hash::key_hash;
@@ -26,6 +28,7 @@ use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use under_way::Exec;
 
 /// Whether a command runs at once although its session is inside MULTI.
 pub(super) fn runs_inside(known: &Known) -> bool {
@@ -40,44 +43,6 @@ pub(super) fn runs_inside(known: &Known) -> bool {
 fn argv_of<'q>(queued: &'q Queued<'_>, known: &Known) -> Argv<'q> {
     let at = known.command.spec.keys.first_at();
     Argv::new(&queued.argv).with_hash(queued.key.map(|hash| KeyHash { at, hash }))
-}
-
-/// An EXEC under way.
-pub(super) struct Exec {
-    /// The number of EXEC, and how the client spelled it.
-    command: u16,
-    name: SmallVec<[u8; 16]>,
-    queue: Box<Multi>,
-    /// The command that runs, or runs next.
-    at: usize,
-    /// The replies so far, while it is frozen: nothing must come between them.
-    replies: Vec<u8>,
-    /// Its user may no longer run some of it.
-    refused: bool,
-}
-
-impl Exec {
-    /// The command that runs.
-    pub(super) fn current(&self) -> Vec<Vec<u8>> {
-        if self.at == self.queue.len() {
-            return Vec::new();
-        }
-        self.queue.get(self.at).argv.iter().map(|arg| arg.to_vec()).collect()
-    }
-
-    /// Keeps the replies since the mark until it goes on.
-    fn freeze(mut self, reply: &mut Reply, mark: Mark) -> Box<Exec> {
-        self.replies = reply.since(mark);
-        reply.truncate(mark);
-        Box::new(self)
-    }
-
-    /// Puts them back; returns where they begin.
-    pub(super) fn thaw(&mut self, reply: &mut Reply) -> Mark {
-        let mark = reply.mark();
-        reply.raw(&std::mem::take(&mut self.replies));
-        mark
-    }
 }
 
 impl Engine {

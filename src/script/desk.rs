@@ -3,33 +3,13 @@
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 
+use super::door::{Ask, Door, Switch, Tell};
 use super::error::{Fatal, Raised, ReplyErrors};
 use super::library::Registered;
-use super::seat::{Door, Switch};
 use super::{Caller, Tick};
 
 /// Nested commands between looks at the clock.
 const TICK_CALLS: u32 = 64;
-
-/// Why the machine switched to its driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ask {
-    /// Waiting for a job; the outcome of the last one is on the desk.
-    Idle,
-    /// The script has used up its time for now.
-    Later,
-}
-
-/// What the driver answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tell {
-    /// Go on, or there is a job on the desk.
-    Go,
-    /// Raise the error nobody can catch.
-    Kill,
-    /// Leave the loop.
-    Quit,
-}
 
 /// What the machine is to do. Scripts and functions are known by number: their slot in a table inside Lua.
 #[derive(Debug)]

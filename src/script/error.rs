@@ -12,6 +12,7 @@ use mlua::{Error, Lua, Table, Value};
 use smallvec::SmallVec;
 
 use super::stack::Stack;
+use crate::base::bytes::plain_line;
 use crate::resp::reply::Reply;
 
 /// What a native throws.
@@ -286,12 +287,6 @@ pub struct ReplyError {
 
 /// The errors of one reply; nearly always none or one.
 pub type ReplyErrors = SmallVec<[ReplyError; 1]>;
-
-/// The text as one line: what follows the last visible byte is cut, other line breaks become spaces.
-pub(super) fn plain_line(text: &[u8]) -> Vec<u8> {
-    let end = text.iter().rposition(|b| !matches!(b, b'\r' | b'\n')).map_or(0, |last| last + 1);
-    text[..end].iter().map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }).collect()
-}
 
 /// Appends an error, one line whatever the script put in, and notes it.
 pub(super) fn push_error(out: &mut Reply, errors: &mut ReplyErrors, text: &[u8], counted: bool) {

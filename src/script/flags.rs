@@ -1,6 +1,6 @@
 //! What a script says about itself: the flags of a shebang line, and the name a library gives itself there.
 
-use super::error::plain_line;
+use crate::base::bytes::plain_line;
 
 /// Flags of a script or function, as a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -17,12 +17,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 use super::cache::{Cache, Sha};
-use super::desk::{Ask, Desk, Job, Outcome, Tell};
-use super::error::{ReplyErrors, plain_line, push_error};
+use super::desk::{Desk, Job, Outcome};
+use super::door::{Ask, Tell, Visit};
+use super::error::{ReplyErrors, push_error};
 use super::flags::{Flags, eval_shebang, library_shebang};
 use super::library::{Libraries, Library, RestorePolicy};
-use super::seat::{Seat, Visit};
+use super::seat::Seat;
 use super::{Caller, Limits, LogLevel, Tick, lua};
+use crate::base::bytes::plain_line;
 use crate::resp::reply::Reply;
 
 /// A script or function ready to run. Good until the host loads, evicts or flushes.

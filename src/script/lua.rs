@@ -18,13 +18,15 @@ use std::rc::Rc;
 use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 
 use super::calls::Ground;
-use super::desk::{Ask, Desk, Job, Outcome, Phase, Tell};
+use super::desk::{Desk, Job, Outcome, Phase};
+use super::door::{Ask, Switch, Tell};
 use super::error::{Fatal, PRELUDE, Raised, fatal, plain_text, until_nul, unwrap};
 use super::lists::List;
-use super::params::{Natives, Pacer, set_limit};
+use super::params::{Natives, Pacer};
 use super::redis_api::{self, Asking};
-use super::seat::{Seat, Switch};
+use super::seat::Seat;
 use super::stack::Stack;
+use super::stack::set_limit;
 use super::value::Writer;
 use super::{bitlib, cjson, cmsgpack, mathlib, strings, structs};
 

@@ -27,6 +27,7 @@ mod calls;
 pub mod cjson;
 pub mod cmsgpack;
 mod desk;
+mod door;
 pub mod error;
 pub mod flags;
 pub mod host;

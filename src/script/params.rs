@@ -7,6 +7,7 @@ use mlua::{FromLuaMulti, Function, IntoLua, Lua, MultiValue, Value};
 
 use super::desk::Desk;
 use super::error::{self, plain};
+use super::stack::set_limit;
 
 /// The arguments of a call, counted from 1 in error texts and from 0 here.
 pub(super) struct Params<'a> {
@@ -165,11 +166,6 @@ impl Drop for NoLimit<'_> {
     fn drop(&mut self) {
         set_limit(self.lua, self.limit);
     }
-}
-
-/// Sets the memory limit; 0 is none.
-pub(super) fn set_limit(lua: &Lua, bytes: usize) {
-    lua.set_memory_limit(bytes).expect("the state has the allocator of mlua");
 }
 
 /// What a native that may take long checks every so many steps: the clock and the memory.

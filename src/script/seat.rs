@@ -2,7 +2,7 @@
 //! threads.
 //!
 //! The driver stands still while the machine runs, so what it has borrowed from its own caller is the machine's for that
-//! time: natives find it through the [`Door`] and use it right where they are, on the machine's stack. To switch there
+//! time: natives find it through the [`Door`](super::door::Door) and use it right where they are, on the machine's stack. To switch there
 //! and back for every nested command would cost two jumps that no processor foresees, and copies of all arguments.
 //!
 //! A [`Seat`] owns a coroutine whose stack holds the Lua state and everything that points into it. The script token
@@ -20,82 +20,20 @@
 
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
 use std::mem::ManuallyDrop;
-use std::ptr::NonNull;
 use std::rc::Rc;
 use std::thread::{self, ThreadId};
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use super::Caller;
-use super::desk::{Ask, Desk, Tell};
-use crate::resp::reply::Reply;
+use super::desk::Desk;
+use super::door::{Ask, Switch, Tell, Visit};
 
 /// Bytes of address space for a stack. Lua allows 200 nested native calls of at most some 10 KiB (its string buffers
 /// live on the stack); the libraries here nest at most 1,000 deep at some 500 bytes, a value that becomes a reply 7,000
 /// deep at some 200; a command gets no less than on the thread of a worker. Only touched pages cost memory.
 const STACK_BYTES: usize = 8 << 20;
-
-/// What the driver lends to the machine while that runs.
-pub(super) struct Visit<'a> {
-    /// Whom the script asks.
-    pub caller: &'a mut dyn Caller,
-    /// `KEYS`, when a script begins.
-    pub keys: &'a [&'a [u8]],
-    /// `ARGV`, when a script begins.
-    pub argv: &'a [&'a [u8]],
-    /// Where the reply of the script goes.
-    pub out: &'a mut Reply,
-}
-
-/// Where the machine finds what it is lent.
-#[derive(Debug, Default)]
-pub(super) struct Door(Cell<Option<NonNull<Visit<'static>>>>);
-
-impl Door {
-    /// Uses what is lent, on the machine's side; `None` when nothing is, or it is in use.
-    pub fn visit<R>(&self, f: impl FnOnce(&mut Visit<'_>) -> R) -> Option<R> {
-        let mut visit = self.0.take()?;
-        // SAFETY: `lend` keeps the visit borrowed for as long as it can be found here, and nobody else finds it while it
-        // is taken out. `f` takes a visit of any lifetime, so it cannot keep anything of it.
-        let result = f(unsafe { visit.as_mut() });
-        self.0.set(Some(visit));
-        Some(result)
-    }
-
-    /// Lays a visit here until the guard is dropped.
-    fn lend<'d>(&'d self, visit: Option<&'d mut Visit<'_>>) -> Lent<'d> {
-        // Only the lifetime is changed; the guard's takes its place.
-        self.0.set(visit.map(|visit| NonNull::from(visit).cast()));
-        Lent(self)
-    }
-}
-
-/// Ends a loan.
-struct Lent<'d>(&'d Door);
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        self.0.0.set(None);
-    }
-}
-
-/// The way from the machine to its driver.
-#[derive(Clone, Debug)]
-pub(super) struct Switch(*const Yielder<Tell, Ask>);
-
-impl Switch {
-    /// Switches to the driver; returns its answer. Only code on the machine's own stack may call this: natives, hooks
-    /// and the serving loop, all of which exist only inside the body given to [`Seat::new`]; and never from within
-    /// [`Door::visit`], since the loan ends with the switch.
-    pub fn ask(&self, ask: Ask) -> Tell {
-        // SAFETY: the yielder outlives the body, which owns everything that holds a `Switch` (the Lua state and its
-        // natives), and whatever calls this runs inside the body, on the stack the yielder belongs to.
-        unsafe { (*self.0).suspend(ask) }
-    }
-}
 
 /// A virtual machine waiting for jobs on its own stack.
 pub(super) struct Seat {
@@ -115,7 +53,7 @@ impl Seat {
         let stack = DefaultStack::new(STACK_BYTES).ok()?;
         let shared = Rc::clone(&desk);
         let coroutine =
-            Coroutine::with_stack(stack, move |yielder: &Yielder<Tell, Ask>, _| body(Switch(yielder), shared));
+            Coroutine::with_stack(stack, move |yielder: &Yielder<Tell, Ask>, _| body(Switch::to(yielder), shared));
         let mut seat = Seat { coroutine: ManuallyDrop::new(coroutine), desk, home: None };
         (seat.resume(Tell::Go, None) == Ask::Idle).then_some(seat)
     }

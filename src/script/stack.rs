@@ -11,8 +11,6 @@ use std::ffi::{c_char, c_int};
 
 use mlua::{IntoLua, Lua, Value, ffi, lua_State};
 
-use super::params::set_limit;
-
 /// The stack of one thread of Lua. Places are counted from the top: -1 is the last value pushed.
 ///
 /// Whoever makes one answers for all its copies, see [`Stack::new`]; with that the steps below cannot do harm.
@@ -259,3 +257,8 @@ impl Stack {
 
 /// No table is made with more room than this: it grows when it is needed.
 const TABLE_ROOM_MAX: usize = 1 << 20;
+
+/// Sets the memory limit; 0 is none.
+pub(super) fn set_limit(lua: &Lua, bytes: usize) {
+    lua.set_memory_limit(bytes).expect("the state has the allocator of mlua");
+}

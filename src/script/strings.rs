@@ -4,8 +4,9 @@
 use mlua::{Function, Lua, MultiValue, Table, Value};
 
 use super::error::{Raised, at_caller, plain};
-use super::params::{Natives, Pace, Pacer, Params, check_memory, new_string, set_limit, type_name};
+use super::params::{Natives, Pace, Pacer, Params, check_memory, new_string, type_name};
 use super::patterns::{Capture, Failure, Matcher, is_plain};
+use super::stack::set_limit;
 
 /// Puts the natives into `table`, under the names the prelude takes them from.
 pub(super) fn install(lua: &Lua, natives: &Natives, table: &Table) -> mlua::Result<()> {

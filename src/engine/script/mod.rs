@@ -10,7 +10,7 @@ mod nested;
 mod rules;
 
 use super::commit::Unit;
-use super::exec::Hands;
+use super::hands::Hands;
 use super::{Engine, Flow, LocalFlow};
 use crate::base::num::parse_i64;
 use crate::client::Session;
@@ -22,17 +22,8 @@ use crate::node::stage::Kind;
 use crate::resp::reply::Reply;
 use crate::script::host::{Call, Script};
 use crate::script::{Ended, Host, Progress};
-use frozen::{Frozen, Then, Work};
-use nested::Nested;
-pub(super) use nested::Run;
-
-/// How far a command got that may take long.
-pub(super) enum Step {
-    /// It ended; its reply is written. True when that is, or has in it, an error.
-    Ended(bool),
-    /// It has this still to do.
-    Late(Work),
-}
+use frozen::{Frozen, Step, Then, Work};
+use nested::{Nested, Run};
 
 /// Why a unit with a script in it has the host in hand.
 const HAS_HOST: &str = "whoever runs a script has taken the token";

@@ -15,7 +15,7 @@ use crate::command::function::write_log;
 use crate::command::migrate::conversation::Migration;
 use crate::engine::Engine;
 use crate::engine::commit::Unit;
-use crate::engine::exec::Hands;
+use crate::engine::hands::Hands;
 use crate::keyspace::Txn;
 use crate::node::stage::Kind;
 use crate::resp::reply::{Proto, Reply};

@@ -257,3 +257,30 @@ fn who_comes_while_the_first_worker_is_stuck_is_served_by_another() {
     };
     assert!(std::iter::repeat_with(is_served).take(10).any(|served| served));
 }
+
+/// A script may end before a client that is to wait for it has begun to: many arguments take long to be put by.
+#[test]
+fn whoever_waits_for_a_script_goes_on_whenever_it_ends() {
+    const SLOW: &str = "redis.call('INCR', KEYS[1]) for i = 1, 600000 do end";
+    let server = larder().workers(2).set("busy-reply-threshold", "0").start();
+    let (mut busy, mut client, mut watcher) = (server.connect(), server.connect(), server.connect());
+    let words: Vec<String> =
+        ["EXISTS", "key"].map(str::to_owned).into_iter().chain((0..30_000).map(|n| n.to_string())).collect();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Relaxed) {
+                busy.call(&["EVAL", SLOW, "1", "key"]);
+            }
+        });
+        // The server has more to do than one worker can, so that all of them serve.
+        scope.spawn(|| {
+            while !done.load(Relaxed) {
+                watcher.run("CLIENT LIST");
+            }
+        });
+        let answered = (0..100).all(|_| client.send(&words).is_ok() && client.receive().is_ok());
+        done.store(true, Relaxed);
+        assert!(answered, "a client waits for a script that has ended");
+    });
+}

@@ -40,14 +40,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 After::Next
             }
             Flow::Blocked(parked) => self.wait_parked(parked).await,
-            Flow::Postponed(until_ms) => self.wait_pause(until_ms).await,
+            Flow::Postponed(_) => self.wait_pause().await,
             Flow::Frozen(()) => self.run_frozen().await,
         }
     }
 
     /// Waits out a CLIENT PAUSE or a frozen script, then runs the request again.
-    async fn wait_pause(&mut self, mut until_ms: u64) -> After {
+    async fn wait_pause(&mut self) -> After {
         self.session.client.marks.set(Marks::BLOCKED, true);
+        // At first it waits for nothing: what it is to wait for may have ended before it could be told, or the bell that
+        // told it have been taken for that of a message.
+        let mut until_ms = 0;
         let after = loop {
             match self.wait(Some(until_ms), None).await {
                 Woke::Input(Turn::Close) => break After::Close,

@@ -41,9 +41,6 @@ pub mod set;
 pub mod sort;
 pub mod stream;
 pub mod string;
-pub mod string_compare;
-mod string_condition;
-pub mod string_options;
 mod tracking;
 pub mod txn;
 pub mod zset;
@@ -192,7 +189,7 @@ const FAMILIES: &[&[Command]] = &[
     sort::COMMANDS,
     stream::COMMANDS,
     string::COMMANDS,
-    string_compare::COMMANDS,
+    string::compare::COMMANDS,
     txn::COMMANDS,
     zset::COMMANDS,
 ];

@@ -1,18 +1,24 @@
 //! String commands. This file is the example of a family: rows first, handlers below in the same order.
 //!
-//! How SET and its relatives read their options is in `string_options.rs`.
+//! What works on a part of a string is in `string/part.rs`, on a number in `string/number.rs`; how SET and its relatives
+//! read their options in `string/options.rs`.
+
+pub mod compare;
+mod condition;
+mod number;
+pub mod options;
+mod part;
 
 use super::Command;
 use super::bulks::Bulks;
 use super::ctx::{Ctx, Outcome, Result, reply_str};
 use super::error::Error;
 use super::expire::{Base, Unit, apply_deadline};
-use super::string_condition::Condition;
-use super::string_options::{Expiry, For, Options};
-use crate::base::longdouble::LongDouble;
 use crate::keyspace::{Class, Deadline, WrongType};
 use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Keys, Propagate};
 use crate::types::string::{NewStr, StrRef};
+use condition::Condition;
+use options::{Expiry, For, Options};
 
 /// The family.
 pub const COMMANDS: &[Command] = &[
@@ -27,16 +33,16 @@ pub const COMMANDS: &[Command] = &[
     MGET,
     MSET,
     MSETNX,
-    APPEND,
-    STRLEN,
-    GETRANGE,
-    SUBSTR,
-    SETRANGE,
-    INCR,
-    DECR,
-    INCRBY,
-    DECRBY,
-    INCRBYFLOAT,
+    part::APPEND,
+    part::STRLEN,
+    part::GETRANGE,
+    part::SUBSTR,
+    part::SETRANGE,
+    number::INCR,
+    number::DECR,
+    number::INCRBY,
+    number::DECRBY,
+    number::INCRBYFLOAT,
 ];
 
 /// What all rows of this family share.
@@ -262,136 +268,6 @@ const MSETNX: Command = Command::new(
     },
 );
 
-const APPEND: Command = Command::new(
-    append,
-    CommandSpec {
-        name: "APPEND",
-        summary: "Adds to the end of the string stored at a key.",
-        since: "2.0.0",
-        complexity: "O(1), amortized over many calls",
-        arity: Arity::exactly(3),
-        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
-        keys: Keys::one(1, Access::INSERT),
-        effect: Propagate::Verbatim,
-        args: &[Arg::key("key"), Arg::string("value")],
-        ..BASE
-    },
-);
-
-const STRLEN: Command = Command::new(
-    strlen,
-    CommandSpec {
-        name: "STRLEN",
-        summary: "Returns the length of the string stored at a key.",
-        since: "2.2.0",
-        arity: Arity::exactly(2),
-        flags: Flags::READONLY.and(Flags::FAST),
-        keys: Keys::one(1, Access::META),
-        args: &[Arg::key("key")],
-        ..BASE
-    },
-);
-
-const GETRANGE: Command = Command::new(
-    getrange,
-    CommandSpec {
-        name: "GETRANGE",
-        summary: "Returns a part of the string stored at a key.",
-        since: "2.4.0",
-        complexity: "O(N) for N bytes returned",
-        arity: Arity::exactly(4),
-        flags: Flags::READONLY,
-        keys: Keys::one(1, Access::READ),
-        args: &[Arg::key("key"), Arg::integer("start"), Arg::integer("end")],
-        ..BASE
-    },
-);
-
-const SUBSTR: Command = Command::new(
-    getrange,
-    CommandSpec {
-        name: "SUBSTR",
-        deprecated: Some(("2.0.0", "`GETRANGE`")),
-        summary: "Returns a part of the string stored at a key; the old name of GETRANGE.",
-        since: "1.0.0",
-        ..GETRANGE.spec
-    },
-);
-
-const SETRANGE: Command = Command::new(
-    setrange,
-    CommandSpec {
-        name: "SETRANGE",
-        summary: "Overwrites a part of the string stored at a key.",
-        since: "2.2.0",
-        complexity: "O(N) for N bytes written",
-        arity: Arity::exactly(4),
-        flags: Flags::WRITE.and(Flags::DENYOOM),
-        keys: Keys::one(1, Access::UPDATE),
-        effect: Propagate::Verbatim,
-        args: &[Arg::key("key"), Arg::integer("offset"), Arg::string("value")],
-        ..BASE
-    },
-);
-
-const INCR: Command = Command::new(
-    |ctx| add(ctx, 1),
-    CommandSpec {
-        name: "INCR",
-        summary: "Adds one to the integer stored at a key; a missing key counts as 0.",
-        arity: Arity::exactly(2),
-        flags: Flags::WRITE.and(Flags::DENYOOM).and(Flags::FAST),
-        keys: Keys::one(1, Access::READ_UPDATE),
-        effect: Propagate::Verbatim,
-        args: &[Arg::key("key")],
-        ..BASE
-    },
-);
-
-const DECR: Command = Command::new(
-    |ctx| add(ctx, -1),
-    CommandSpec {
-        name: "DECR",
-        summary: "Takes one from the integer stored at a key; a missing key counts as 0.",
-        ..INCR.spec
-    },
-);
-
-const INCRBY: Command = Command::new(
-    incrby,
-    CommandSpec {
-        name: "INCRBY",
-        summary: "Adds a number to the integer stored at a key; a missing key counts as 0.",
-        arity: Arity::exactly(3),
-        args: &[Arg::key("key"), Arg::integer("increment")],
-        ..INCR.spec
-    },
-);
-
-const DECRBY: Command = Command::new(
-    decrby,
-    CommandSpec {
-        name: "DECRBY",
-        summary: "Takes a number from the integer stored at a key; a missing key counts as 0.",
-        arity: Arity::exactly(3),
-        args: &[Arg::key("key"), Arg::integer("decrement")],
-        ..INCR.spec
-    },
-);
-
-const INCRBYFLOAT: Command = Command::new(
-    incrbyfloat,
-    CommandSpec {
-        name: "INCRBYFLOAT",
-        summary: "Adds a fraction to the number stored at a key; a missing key counts as 0.",
-        since: "2.6.0",
-        arity: Arity::exactly(3),
-        effect: Propagate::Rewritten,
-        args: &[Arg::key("key"), Arg::double("increment")],
-        ..INCR.spec
-    },
-);
-
 fn get(ctx: &mut Ctx<'_, '_>) -> Result {
     match ctx.txn.str(&ctx.args[1])? {
         Some(value) => reply_str(ctx.reply, value),
@@ -523,108 +399,6 @@ fn msetnx(ctx: &mut Ctx<'_, '_>) -> Result {
     Ok(Outcome::Done)
 }
 
-fn append(ctx: &mut Ctx<'_, '_>) -> Result {
-    let argv = ctx.args.all();
-    let (key, tail) = (argv[1], argv[2]);
-    let len = match stored(ctx, key)?.map(|value| value.len()) {
-        None => {
-            ctx.txn.set_str(key, new_value(ctx, 2), Deadline::Clear);
-            tail.len()
-        }
-        Some(len) => {
-            check_length(ctx, len, tail.len())?;
-            ctx.txn.edit_str(key, |text| text.extend_from_slice(tail))?;
-            len + tail.len()
-        }
-    };
-    ctx.txn.event(Class::STRING, "append", key);
-    ctx.reply.int(len as i64);
-    Ok(Outcome::Done)
-}
-
-fn strlen(ctx: &mut Ctx<'_, '_>) -> Result {
-    let len = ctx.txn.str(&ctx.args[1])?.map_or(0, |value| value.len());
-    ctx.reply.int(len as i64);
-    Ok(Outcome::Done)
-}
-
-fn getrange(ctx: &mut Ctx<'_, '_>) -> Result {
-    let (start, end) = (ctx.args.int(2)?, ctx.args.int(3)?);
-    let value = ctx.txn.str(&ctx.args[1])?.unwrap_or(StrRef::Bytes(b""));
-    let range = clamp_range(start, end, value.len());
-    match value {
-        StrRef::Shared(text) => ctx.reply.bulk_shared(&text.slice(range)),
-        short => ctx.reply.bulk(&short.as_bytes(&mut itoa::Buffer::new())[range]),
-    }
-    Ok(Outcome::Done)
-}
-
-fn setrange(ctx: &mut Ctx<'_, '_>) -> Result {
-    let argv = ctx.args.all();
-    let (key, patch) = (argv[1], argv[3]);
-    let offset = usize::try_from(ctx.args.int(2)?).map_err(|_| Error::Text("ERR offset is out of range"))?;
-    let old_len = stored(ctx, key)?.map_or(0, |value| value.len());
-    if patch.is_empty() {
-        ctx.reply.int(old_len as i64);
-        return Ok(Outcome::Done);
-    }
-    check_length(ctx, offset, patch.len())?;
-    let end = offset + patch.len();
-    ctx.txn.edit_str(key, |text| {
-        if text.len() < end {
-            text.resize(end, 0);
-        }
-        text[offset..end].copy_from_slice(patch);
-    })?;
-    ctx.txn.event(Class::STRING, "setrange", key);
-    ctx.reply.int(old_len.max(end) as i64);
-    Ok(Outcome::Done)
-}
-
-fn incrby(ctx: &mut Ctx<'_, '_>) -> Result {
-    let increment = ctx.args.int(2)?;
-    add(ctx, increment)
-}
-
-fn decrby(ctx: &mut Ctx<'_, '_>) -> Result {
-    let decrement = ctx.args.int(2)?;
-    add(ctx, decrement.checked_neg().ok_or(Error::Text("ERR decrement would overflow"))?)
-}
-
-fn add(ctx: &mut Ctx<'_, '_>, increment: i64) -> Result {
-    let key = ctx.args.all()[1];
-    let old = match stored(ctx, key)? {
-        None => 0,
-        Some(value) => value.as_int().ok_or(Error::NotInteger)?,
-    };
-    let new = old.checked_add(increment).ok_or(Error::Overflow)?;
-    ctx.txn.set_str(key, NewStr::Int(new), Deadline::Keep);
-    ctx.txn.event(Class::STRING, "incrby", key);
-    ctx.reply.int(new);
-    Ok(Outcome::Done)
-}
-
-fn incrbyfloat(ctx: &mut Ctx<'_, '_>) -> Result {
-    let argv = ctx.args.all();
-    let key = argv[1];
-    let old = match stored(ctx, key)? {
-        None => LongDouble::from_i64(0),
-        Some(StrRef::Int(number)) => LongDouble::from_i64(number),
-        Some(text) => LongDouble::parse(text.as_bytes(&mut itoa::Buffer::new())).ok_or(Error::NotFloat)?,
-    };
-    let sum = old + LongDouble::parse(argv[2]).ok_or(Error::NotFloat)?;
-    if !sum.is_finite() {
-        return Err(Error::NanOrInfinity);
-    }
-    let text = sum.to_text();
-    ctx.txn.set_str(key, NewStr::Copy(&text), Deadline::Keep);
-    ctx.txn.event(Class::STRING, "incrbyfloat", key);
-    // Another machine may add fractions differently: the log has the sum.
-    ctx.log_as(&[b"SET", key, &text, b"KEEPTTL"]);
-    ctx.reply.bulk(&text);
-    Ok(Outcome::Done)
-}
-
 /// Sets the key of the request to its argument `value`, with the event of SET.
 fn store(ctx: &mut Ctx<'_, '_>, value: usize, deadline: Deadline) {
     let key = ctx.args.all()[1];
@@ -685,46 +459,5 @@ fn store_pairs(ctx: &mut Ctx<'_, '_>) {
         let key = ctx.args.all()[at];
         ctx.txn.set_str(key, new_value(ctx, at + 1), Deadline::Clear);
         ctx.txn.event(Class::STRING, "set", key);
-    }
-}
-
-fn check_length(ctx: &Ctx<'_, '_>, len: usize, more: usize) -> Result<()> {
-    let limit = ctx.node.config.proto_max_bulk_len.size();
-    let fits = len.checked_add(more).is_some_and(|total| total as u64 <= limit);
-    if fits { Ok(()) } else { Err(Error::StringTooLong) }
-}
-
-/// The bytes of `start..=end` in a string of `len`; negative positions count from the end.
-fn clamp_range(start: i64, end: i64, len: usize) -> std::ops::Range<usize> {
-    if start < 0 && end < 0 && start > end {
-        return 0..0;
-    }
-    let len = len as i64;
-    let from_end = |position: i64| if position < 0 { (len + position).max(0) } else { position };
-    let (start, end) = (from_end(start), from_end(end).min(len - 1));
-    if start > end { 0..0 } else { start as usize..end as usize + 1 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_clamp_as_in_redis() {
-        for (start, end, len, want) in [
-            (0, -1, 5, 0..5),
-            (0, 0, 5, 0..1),
-            (-3, -1, 5, 2..5),
-            (-100, 2, 5, 0..3),
-            (3, 100, 5, 3..5),
-            (5, 10, 5, 0..0),
-            (3, 1, 5, 0..0),
-            (-1, -3, 5, 0..0),
-            (0, -100, 5, 0..1),
-            (0, -1, 0, 0..0),
-            (i64::MIN, i64::MAX, 5, 0..5),
-        ] {
-            assert_eq!(clamp_range(start, end, len), want, "{start} to {end} of {len}");
-        }
     }
 }

@@ -79,14 +79,11 @@ impl Engine {
     pub(super) fn lock_for<'k>(&'k self, txn: &mut Txn<'k>, known: &Known, argv: Argv<'_>) -> Result<(), Held> {
         match known.command.spec.keys {
             Keys::None | Keys::Walk => {}
-            Keys::One(index, _) | Keys::Depends(index, ..) => {
-                // An optional key may be missing (MEMORY, OBJECT HELP).
-                if argv.len() > index as usize {
-                    txn.enter_at(argv.key_hash(index as usize))?;
-                }
-            }
             Keys::All | Keys::AllShowing(..) => txn.enter_all(),
-            keys => self.lock_all_of(txn, keys, argv)?,
+            keys => match keys.lone_in(argv.len()) {
+                Some(index) => txn.enter_at(argv.key_hash(index))?,
+                None => self.lock_all_of(txn, keys, argv)?,
+            },
         }
         Ok(())
     }
@@ -105,10 +102,8 @@ impl Engine {
     /// Tells a transaction what the client and the command want of it.
     #[inline]
     pub(super) fn prepare(&self, txn: &mut Txn<'_>, session: &Session, known: &Known, argv: Argv<'_>) {
-        if let Keys::One(index, _) | Keys::Depends(index, ..) = known.command.spec.keys
-            && let Some(key) = argv.all().get(index as usize)
-        {
-            txn.know(key, argv.key_hash(index as usize));
+        if let Some(index) = known.command.spec.keys.lone_in(argv.len()) {
+            txn.know(argv.all()[index], argv.key_hash(index));
         }
         txn.no_touch = session.client.marks.any(Marks::NO_TOUCH) && &*known.name != "touch"
             || known.command.spec.flags.has(Flags::NO_TOUCH);

@@ -61,10 +61,7 @@ impl Engine {
     /// Queues a command.
     pub(super) fn queue(&self, session: &mut Session, known: &Known, argv: Argv<'_>, reply: &mut Reply) {
         let Some(multi) = &mut session.multi else { return };
-        let key = match known.command.spec.keys {
-            Keys::One(at, _) | Keys::Depends(at, ..) if argv.len() > at as usize => Some(argv.key_hash(at as usize)),
-            _ => None,
-        };
+        let key = known.command.spec.keys.lone_in(argv.len()).map(|at| argv.key_hash(at));
         multi.push(known.index, key, argv.all());
         session.client.multi.store(multi.len() as i64, Relaxed);
         session.client.arg_bytes[1].store(multi.bytes() as u64, Relaxed);

@@ -182,6 +182,16 @@ impl Keys {
         Keys::One(index, access)
     }
 
+    /// Where the key of a command that takes one key at a fixed place stands, if a request of `argc` arguments has it:
+    /// it may be optional (MEMORY, OBJECT HELP).
+    #[inline]
+    pub const fn lone_in(&self, argc: usize) -> Option<usize> {
+        match *self {
+            Keys::One(index, _) | Keys::Depends(index, ..) if argc > index as usize => Some(index as usize),
+            _ => None,
+        }
+    }
+
     /// Where the first key stands, if its place is always the same and there is one; else 1, where most commands have it.
     pub const fn first_at(&self) -> NonZero<u32> {
         let at = match *self {

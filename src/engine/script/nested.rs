@@ -176,19 +176,17 @@ impl<'k> Nested<'_, 'k> {
         let keyspace = self.txn.keyspace();
         match known.command.spec.keys {
             Keys::None => {}
-            Keys::One(index, _) | Keys::Depends(index, ..) => {
-                if let Some(key) = args.get(index as usize) {
-                    self.txn.extend(&[keyspace.shard_of(key_hash(key)) as u32]);
-                }
-            }
             keys if keys.is_wide() => {
                 let all: Vec<u32> = (0..keyspace.shard_count() as u32).collect();
                 self.txn.extend(&all);
             }
-            keys => {
-                let found = keys.find(args).unwrap_or_default();
-                self.txn.extend(&Txn::shards_of(keyspace, found.iter().map(|(i, _)| key_hash(args[*i]))));
-            }
+            keys => match keys.lone_in(args.len()) {
+                Some(index) => self.txn.extend(&[keyspace.shard_of(key_hash(args[index])) as u32]),
+                None => {
+                    let found = keys.find(args).unwrap_or_default();
+                    self.txn.extend(&Txn::shards_of(keyspace, found.iter().map(|(i, _)| key_hash(args[*i]))));
+                }
+            },
         }
     }
 

@@ -45,39 +45,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
     }
 
-    /// Waits out a CLIENT PAUSE or a frozen script, then runs the request again.
+    /// Waits out a CLIENT PAUSE or a frozen script, then runs the request again. It looks again before it waits: what it
+    /// is to wait for may have ended before it could be told, or the bell that told it have been taken for that of a
+    /// message.
     async fn wait_pause(&mut self) -> After {
         self.session.client.marks.set(Marks::BLOCKED, true);
-        // At first it waits for nothing: what it is to wait for may have ended before it could be told, or the bell that
-        // told it have been taken for that of a message.
-        let mut until_ms = 0;
         let after = loop {
+            let Some(argv) = self.postponed.take() else { break After::Next };
+            let until_ms = match self.run_again(&argv) {
+                Flow::Postponed(until_ms) => until_ms,
+                flow => {
+                    self.session.client.marks.set(Marks::BLOCKED, false);
+                    return Box::pin(self.follow(flow)).await;
+                }
+            };
+            self.postponed = Some(argv);
             match self.wait(Some(until_ms), None).await {
                 Woke::Input(Turn::Close) => break After::Close,
                 _ if self.session.client.marks.any(Marks::KILLED) => break After::Close,
                 _ => {}
             }
-            let Some(argv) = self.postponed.take() else { break After::Next };
-            let list: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
-            let mut out = std::mem::take(&mut self.unsent);
-            out.set_proto(self.session.proto);
-            let engine = self.engine;
-            self.session.moment = engine.node.clock.moment();
-            let flow = run_guarded(engine, &mut self.session, Argv::new(&list), &mut out);
-            self.unsent = out;
-            match flow {
-                Flow::Postponed(at) => {
-                    self.postponed = Some(argv);
-                    until_ms = at;
-                }
-                flow => {
-                    self.session.client.marks.set(Marks::BLOCKED, false);
-                    return Box::pin(self.follow(flow)).await;
-                }
-            }
         };
         self.session.client.marks.set(Marks::BLOCKED, false);
         after
+    }
+
+    fn run_again(&mut self, argv: &[Vec<u8>]) -> Flow<()> {
+        let list: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
+        let mut out = std::mem::take(&mut self.unsent);
+        out.set_proto(self.session.proto);
+        let engine = self.engine;
+        self.session.moment = engine.node.clock.moment();
+        let flow = run_guarded(engine, &mut self.session, Argv::new(&list), &mut out);
+        self.unsent = out;
+        flow
     }
 
     /// Waits until the parked command is served, unblocked, out of time or killed.

@@ -4,13 +4,13 @@
 //! is long, its digest, 16 hexadecimal digits of XXH3. All of these are logged as the plain SET or DEL they come to, so
 //! that older servers can follow.
 
-use super::Command;
-use super::ctx::{Ctx, Outcome, Result};
-use super::error::Error;
-use super::string::{new_value, stored};
-use super::string_condition::{Condition, digest_of};
-use super::string_options::{For, Options};
+use super::condition::{Condition, digest_of};
+use super::options::{For, Options};
+use super::{new_value, stored};
 use crate::base::num::parse_i64;
+use crate::command::Command;
+use crate::command::ctx::{Ctx, Outcome, Result};
+use crate::command::error::Error;
 use crate::keyspace::{Class, Deadline};
 use crate::spec::keys::{Begin, Find};
 use crate::spec::{Access, Arg, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Keys, Propagate};

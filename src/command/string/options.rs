@@ -1,10 +1,10 @@
 //! The options of SET, GETEX and MSETEX: when to set, what to answer, when to expire.
 
-use super::ctx::Result;
-use super::error::Error;
-use super::expire::{Base, Unit, positive_deadline};
-use super::string_condition::Condition;
+use super::condition::Condition;
 use crate::base::bytes::folded;
+use crate::command::ctx::Result;
+use crate::command::error::Error;
+use crate::command::expire::{Base, Unit, positive_deadline};
 
 /// Whose options are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! What SET, DELEX and DELIFEQ compare the present value with: the value itself, or its digest, 16 hexadecimal digits of
 //! XXH3 (Redis since 8.4).
 
-use super::ctx::Result;
-use super::error::Error;
+use crate::command::ctx::Result;
+use crate::command::error::Error;
 use crate::types::string::StrRef;
 use xxhash_rust::xxh3::xxh3_64;
 

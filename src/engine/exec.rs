@@ -77,19 +77,22 @@ impl Engine {
     /// token is in hand where the command wants it.
     #[inline(always)]
     pub(super) fn lock_for<'k>(&'k self, txn: &mut Txn<'k>, known: &Known, argv: Argv<'_>) -> Result<(), Held> {
-        match known.command.spec.keys {
-            Keys::None | Keys::Walk => {}
-            Keys::All | Keys::AllShowing(..) => txn.enter_all(),
-            keys => match keys.lone_in(argv.len()) {
-                Some(index) => txn.enter_at(argv.key_hash(index))?,
-                None => self.lock_all_of(txn, keys, argv)?,
-            },
+        let keys = &known.command.spec.keys;
+        if let Some(index) = keys.lone_in(argv.len()) {
+            return txn.enter_at(argv.key_hash(index));
         }
-        Ok(())
+        match keys {
+            Keys::None | Keys::Walk => Ok(()),
+            Keys::All | Keys::AllShowing(..) => {
+                txn.enter_all();
+                Ok(())
+            }
+            keys => self.lock_all_of(txn, keys, argv),
+        }
     }
 
     #[inline(never)]
-    fn lock_all_of<'k>(&'k self, txn: &mut Txn<'k>, keys: Keys, argv: Argv<'_>) -> Result<(), Held> {
+    fn lock_all_of<'k>(&'k self, txn: &mut Txn<'k>, keys: &Keys, argv: Argv<'_>) -> Result<(), Held> {
         // A request whose keys cannot be told is left to its handler, which has the right error for it.
         let found = keys.find(argv.all()).unwrap_or_default();
         if let [(index, _)] = found[..] {

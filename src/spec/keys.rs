@@ -184,12 +184,10 @@ impl Keys {
 
     /// Where the key of a command that takes one key at a fixed place stands, if a request of `argc` arguments has it:
     /// it may be optional (MEMORY, OBJECT HELP).
-    #[inline]
+    #[inline(always)]
     pub const fn lone_in(&self, argc: usize) -> Option<usize> {
-        match *self {
-            Keys::One(index, _) | Keys::Depends(index, ..) if argc > index as usize => Some(index as usize),
-            _ => None,
-        }
+        let (Keys::One(index, _) | Keys::Depends(index, ..)) = *self else { return None };
+        if argc > index as usize { Some(index as usize) } else { None }
     }
 
     /// Where the first key stands, if its place is always the same and there is one; else 1, where most commands have it.

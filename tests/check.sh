@@ -88,6 +88,8 @@ fi
 if [ "$part" != rust ]; then
     need 'python3 -c "import venv, ensurepip"' python3 python3-venv
     need 'command -v node && command -v npm' nodejs npm
+    need 'command -v sidekiq' ruby-sidekiq
+    need 'php -m | grep -qx redis' php-cli php-redis
     counted 'clients' clients
 fi
 

@@ -2,6 +2,7 @@
 
 pub mod alloc;
 pub mod bytes;
+mod counter;
 pub mod crc64;
 pub mod glob;
 pub mod grisu;

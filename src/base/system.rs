@@ -16,6 +16,22 @@ pub fn monotonic_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
+/// The processor's time stamp counter; 0 where there is none that may be read.
+#[inline]
+pub fn counter() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: reads a register that every processor of this architecture has and Linux lets programs read.
+    return unsafe { std::arch::x86_64::_rdtsc() };
+    #[cfg(not(target_arch = "x86_64"))]
+    return 0;
+}
+
+/// Whether the kernel keeps its time by the processor's counter.
+pub fn keeps_time_by_counter() -> bool {
+    let source = read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+    source.is_ok_and(|source| source.trim() == "tsc")
+}
+
 /// How many of these sockets the other side has closed, whether that was read already or not. One system call. A number
 /// that is no open file counts as closed, a negative one as open.
 pub fn closed_by_peer(sockets: impl Iterator<Item = i32>) -> usize {

@@ -1,11 +1,11 @@
 //! The clock: real, or moved by hand in tests. Nothing else in the crate asks the system what time it is.
 //!
 //! A clock is cheap to clone and its clones agree. *Unix* time is what deadlines of keys and replies are made of; it
-//! may jump when the system's clock is set. *Monotonic* time never goes back and measures how long things take; its
-//! zero is the start of the clock. [`Clock::cached_ms`] is Unix time as of the last [`Clock::tick`], for places that
-//! want it a million times a second and do not mind a few milliseconds.
+//! may jump when the system's clock is set. *Monotonic* time never goes back (but see [`Counter`]) and measures how long
+//! things take; its zero is the start of the clock. [`Clock::cached_ms`] is Unix time as of the last [`Clock::tick`], for
+//! places that want it a million times a second and do not mind a few milliseconds.
 
-use super::system;
+use super::counter::Counter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -46,8 +46,7 @@ pub struct Clock {
 #[derive(Debug)]
 enum Source {
     Real {
-        /// The kernel's monotonic clock when this one was made.
-        start_ns: u64,
+        monotonic: Counter,
         cached_ms: AtomicU64,
         /// Unix nanoseconds at `start`, as of the last tick: the system's clock may be set.
         unix_ns_at_start: AtomicU64,
@@ -61,9 +60,9 @@ enum Source {
 impl Clock {
     /// The system's time.
     pub fn real() -> Self {
-        let (start_ns, unix_us) = (system::monotonic_ns(), system_us());
+        let unix_us = system_us();
         let source = Source::Real {
-            start_ns,
+            monotonic: Counter::start(),
             cached_ms: AtomicU64::new(unix_us / 1000),
             unix_ns_at_start: AtomicU64::new(unix_us * 1000),
         };
@@ -113,7 +112,7 @@ impl Clock {
     #[inline]
     pub fn monotonic_ns(&self) -> u64 {
         match &*self.source {
-            Source::Real { start_ns, .. } => system::monotonic_ns() - start_ns,
+            Source::Real { monotonic, .. } => monotonic.ns(),
             Source::Manual { monotonic_us, .. } => monotonic_us.load(Ordering::Relaxed) * 1000,
         }
     }
@@ -126,10 +125,12 @@ impl Clock {
         }
     }
 
-    /// Renews [`Clock::cached_ms`], and what [`Clock::moment`] takes for Unix time; returns the former. A timer calls this every few milliseconds.
+    /// Renews [`Clock::cached_ms`], and what [`Clock::moment`] takes for Unix time; returns the former. A timer calls
+    /// this a few times a second.
     pub fn tick(&self) -> u64 {
         let now_us = self.now_us();
-        if let Source::Real { cached_ms, unix_ns_at_start, .. } = &*self.source {
+        if let Source::Real { monotonic, cached_ms, unix_ns_at_start } = &*self.source {
+            monotonic.check();
             cached_ms.store(now_us / 1000, Ordering::Relaxed);
             unix_ns_at_start.store((now_us * 1000).wrapping_sub(self.monotonic_ns()), Ordering::Relaxed);
         }

@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use super::desk::{Desk, Dying};
 use super::error::{Raised, push_error_table, until_nul, with_code};
+use super::lua::set_pace;
 use super::params::NoLimit;
 use super::stack::{Seen, Stack};
 use super::value;
@@ -143,9 +144,15 @@ fn run(ground: &Ground<'_>, stack: Stack, on_error: Left) -> Result<Left, Dying>
     Ok(left)
 }
 
+/// From here on a reply changes the pace of the collector.
+const LONG_BYTES: usize = 64 * 1024;
+
 /// Leaves a reply in place of the arguments.
 fn leave(ground: &Ground<'_>, stack: Stack, reply: &[u8], on_error: Left) -> Left {
     stack.cut(0);
+    if reply.len() >= LONG_BYTES {
+        set_pace(ground.lua, ground.desk, reply.len());
+    }
     match (reply, on_error) {
         ([b'-', ..], Left::Error) => {
             push_error_table(stack, until_nul(&with_code(reply)), true);

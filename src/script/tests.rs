@@ -804,6 +804,31 @@ fn ten_thousand_scripts_do_not_leak() {
     assert!(used() < 80 * 1024, "{} bytes", used());
 }
 
+/// The collector begins a round whenever it has ended one, which keeps small heaps small. A heap that grows to much was
+/// walked forty times on its way: most of what a script over a big value took. A weak entry tells when a round is over.
+#[test]
+fn a_heap_that_grows_is_walked_a_few_times() {
+    let mut host = Host::new(Limits { memory_bytes: 1 << 30, ..Limits::default() }, [7, 4, 2], 1);
+    let by_hand = "kept[i] = 'text ' .. i";
+    let by_replies =
+        "if i % 4000 == 0 then kept[i] = redis.call('raw', (ARGV[1]:gsub('key', ('%03d'):format(i / 4000)))) end";
+    let texts: String = (0..5000).map(|number| format!("$8\r\nkey:{number:04}\r\n")).collect();
+    let reply = format!("*5000\r\n{texts}");
+    for grow in [by_hand, by_replies] {
+        let body = format!(
+            "local rounds, kept, seen = 0, {{}}, setmetatable({{{{}}}}, {{__mode = 'v'}})
+             for i = 1, 400000 do
+                 {grow}
+                 if not seen[1] then rounds, seen[1] = rounds + (i > 100000 and 1 or 0), {{}} end
+             end
+             return rounds"
+        );
+        let (rounds, _) = run(&mut host, &mut Fake::default(), &body, &[], &[reply.as_bytes()], false);
+        let rounds: u32 = rounds.trim_matches([':', '\r', '\n']).parse().expect("a number");
+        assert!(rounds < 10, "{rounds} rounds: {grow}");
+    }
+}
+
 /// A dashboard that watches `used_memory_scripts` sees what scripts keep, not the pace of the collector.
 #[test]
 fn scripts_that_keep_nothing_never_show_much_memory() {

@@ -112,10 +112,6 @@ impl Engine {
         let dirty = session.dirty.get_or_insert_with(|| Arc::new(AtomicBool::new(false))).clone();
         let now_ms = self.node.clock.now_ms();
         for key in argv.rest(1) {
-            let at = (session.db as u32, Box::from(*key));
-            if session.watched.contains(&at) {
-                continue;
-            }
             let hash = key_hash(key);
             let locked = Txn::of_key(&self.node.keyspace, session.db, now_ms, hash);
             let Ok(mut txn) = locked else { return self.postpone(session) };
@@ -124,10 +120,12 @@ impl Engine {
                 self.refuse(session, Some(known), &error, reply);
                 return Flow::Next;
             }
-            txn.watch(key, &dirty);
+            let is_new = txn.watch(key, &dirty);
             self.end(txn, Unit::default(), ());
-            session.client.keep(key.len());
-            session.watched.push(at);
+            if is_new {
+                session.client.keep(key.len());
+                session.watched.push((session.db as u32, Box::from(*key)));
+            }
         }
         session.client.watching.store(session.watched.len() as u32, Relaxed);
         reply.ok();

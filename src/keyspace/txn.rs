@@ -155,11 +155,12 @@ impl<'k> Txn<'k> {
 
     // ---- WATCH and blocking ----
 
-    /// Watches a key. One that is already expired goes first: its going is no change that this watcher sees.
-    pub fn watch(&mut self, key: &[u8], dirty: &Dirty) {
+    /// Watches a key; false if this watcher does already. A key that is expired goes first: its going is no change that a
+    /// new watcher sees.
+    pub fn watch(&mut self, key: &[u8], dirty: &Dirty) -> bool {
         let hash = self.settle(key);
         let db = self.db as u32;
-        self.shard_mut(hash).watch.add(db, key, dirty);
+        self.shard_mut(hash).watch.add(db, key, dirty)
     }
     /// Stops watching a key.
     pub fn unwatch(&mut self, db: u32, key: &[u8], dirty: &Dirty) {

@@ -30,12 +30,14 @@ impl WatchMap {
     pub fn keys_of(&self, dbs: [u32; 2]) -> impl Iterator<Item = &[u8]> {
         self.keys.keys().filter(move |(db, _)| dbs.contains(db)).map(|(_, key)| &**key)
     }
-    /// Adds a watcher of `key`; twice is once.
-    pub fn add(&mut self, db: u32, key: &[u8], dirty: &Dirty) {
+    /// Adds a watcher of `key`; false if it is one already.
+    pub fn add(&mut self, db: u32, key: &[u8], dirty: &Dirty) -> bool {
         let list = self.keys.entry((db, key.into())).or_default();
-        if !list.iter().any(|d| Arc::ptr_eq(d, dirty)) {
+        let is_new = !list.iter().any(|d| Arc::ptr_eq(d, dirty));
+        if is_new {
             list.push(dirty.clone());
         }
+        is_new
     }
     /// Removes a watcher of `key`.
     pub fn remove(&mut self, db: u32, key: &[u8], dirty: &Dirty) {

@@ -5,7 +5,7 @@ use super::{Aside, Conn, PATIENCE_MS, Turn};
 use crate::command::args::KeyHash;
 use crate::resp::whole::{Words, lone};
 use crate::server::ahead::Ahead;
-use crate::server::desk::{Desk, Tools, at_desk};
+use crate::server::desk::{Desk, SCRATCH_BYTES, Tools, at_desk};
 use bytes::BufMut;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -28,7 +28,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             None => {}
             Some(Aside::Input) => return Poll::Ready(self.run_pending(&mut desk.tools)),
             Some(Aside::Lone(key)) => {
-                let input = std::mem::take(&mut self.pending);
+                let input = std::mem::take(&mut self.pending).into_vec();
                 let turn = {
                     let mut words = Words::new();
                     assert!(lone(&input, &mut words), "it was when it was set aside");
@@ -50,14 +50,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let input = buffer.filled();
         self.count_input(input.len());
         self.expects_big &= input.len() < room;
+        // Then there is more to read.
+        self.gives_way = input.len() == SCRATCH_BYTES;
         if !self.pending.is_empty() {
-            self.pending.extend_from_slice(input);
+            self.pending.extend(input);
             return self.run_in_order(cx, &desk.ahead, &mut desk.tools);
         }
         let mut words = Words::new();
         if !self.may_go_past_the_parser() || !lone(input, &mut words) {
             if desk.ahead.is_waiting() {
-                self.pending.extend_from_slice(input);
+                self.pending.extend(input);
                 return self.run_in_order(cx, &desk.ahead, &mut desk.tools);
             }
             return Poll::Ready(self.run_buffer(input, &mut desk.tools));
@@ -67,13 +69,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         if let Some(known) = key
             && let Some(copy) = desk.ahead.set_aside(self.engine, self.session.db, known.hash, input)
         {
-            self.pending = copy;
+            self.pending = copy.into();
             self.set_aside = Some(Aside::Lone(known));
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         if desk.ahead.is_waiting() {
-            self.pending.extend_from_slice(input);
+            self.pending.extend(input);
             return self.run_in_order(cx, &desk.ahead, &mut desk.tools);
         }
         Poll::Ready(self.run_lone(&words, key, input.len(), &mut desk.tools))
@@ -115,6 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             _ => return Poll::Ready(self.hung_up()),
         };
         let done = big.buffer.len() == big.len;
+        self.gives_way = read >= SCRATCH_BYTES;
         self.count_input(read);
         self.session.client.last_ms.store(self.engine.node.clock.monotonic_us() / 1000, Relaxed);
         if self.query_over_limit() {
@@ -140,7 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             loop {
                 match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
                     Ok(()) if !buffer.filled().is_empty() => {
-                        self.pending.extend_from_slice(buffer.filled());
+                        self.pending.extend(buffer.filled());
                         buffer.clear();
                         let limit = self.engine.node.config.client_query_buffer_limit.get() as usize;
                         if self.pending.len() > limit {
@@ -160,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         }
         let now_ms = self.engine.node.clock.monotonic_us() / 1000;
         if now_ms.saturating_sub(self.session.client.last_ms.load(Relaxed)) > PATIENCE_MS {
-            self.pending.shrink_to_fit();
+            self.pending.shrink();
             self.big.iter_mut().for_each(|big| big.give_back());
             self.note_query();
         }

@@ -10,6 +10,7 @@ mod frozen;
 mod input;
 mod late;
 mod output;
+mod pending;
 mod requests;
 mod wait;
 
@@ -21,11 +22,14 @@ use crate::engine::{Engine, Flow};
 use crate::resp::reply::Reply;
 use crate::resp::request::Parser;
 use bytes::BytesMut;
-use std::future::poll_fn;
+use pending::Pending;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::yield_now;
 use wait::After;
 
 /// A big argument on its way into a buffer of its own.
@@ -121,9 +125,11 @@ pub struct Conn<S> {
     session: Session,
     parser: Parser,
     /// Bytes that are not a whole request yet, or a request set aside.
-    pending: Vec<u8>,
+    pending: Pending,
     /// What is pending was set aside until other connections have been read.
     set_aside: Option<Aside>,
+    /// It has more to run or to read, and others have their turn first.
+    gives_way: bool,
     big: Option<Box<Big>>,
     /// Its last argument was bigger than what is read at once: the next one may be as well.
     expects_big: bool,
@@ -146,8 +152,9 @@ impl<S> Conn<S> {
             engine,
             stream,
             parser: Parser::default(),
-            pending: Vec::new(),
+            pending: Pending::default(),
             set_aside: None,
+            gives_way: false,
             big: None,
             expects_big: false,
             unsent: Reply::default(),
@@ -166,6 +173,7 @@ impl<S> Conn<S> {
             parser: self.parser,
             pending: self.pending,
             set_aside: self.set_aside,
+            gives_way: self.gives_way,
             big: self.big,
             expects_big: self.expects_big,
             unsent: self.unsent,
@@ -255,6 +263,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 return Poll::Ready(self.leave(turn));
             }
             match turn {
+                Poll::Ready(Turn::Next) if std::mem::take(&mut self.gives_way) => {
+                    // Others, and sockets that have become ready, come before this task is woken.
+                    return pin!(yield_now()).poll(cx).map(|()| Turn::Next);
+                }
                 Poll::Ready(Turn::Next) => {}
                 Poll::Ready(turn) => return Poll::Ready(turn),
                 Poll::Pending => return Poll::Pending,

@@ -3,7 +3,8 @@
 
 use super::batch::{Batch, View};
 use super::output::FREE_BYTES;
-use super::{Big, Conn, Turn, late};
+use super::pending::Pending;
+use super::{Aside, Big, Conn, Turn, late};
 use crate::client::Session;
 use crate::command::args::{Argv, KeyHash};
 use crate::command::error::Error;
@@ -20,6 +21,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+/// How long the requests of one connection run before others have their turn.
+const SLICE_NS: u64 = 1_000_000;
+
 /// What the parser made of an input.
 enum Parsed {
     /// A request, which ran; and how many bytes it was.
@@ -29,14 +33,25 @@ enum Parsed {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
+    /// Runs the complete requests of what is pending, for a time.
     pub(super) fn run_pending(&mut self, tools: &mut Tools) -> Turn {
-        let pending = std::mem::take(&mut self.pending);
-        self.run_buffer(&pending, tools)
+        let mut pending = std::mem::take(&mut self.pending);
+        let (turn, left) = self.with_reply(tools, |conn, room, out| conn.run_requests(&pending, room, out));
+        pending.keep(left);
+        self.pending = pending;
+        self.judge_query(turn)
     }
 
-    /// Runs the complete requests of a buffer; what is left goes to `pending`.
+    /// Runs the complete requests of a buffer, for a time; what is left is pending.
     pub(super) fn run_buffer(&mut self, input: &[u8], tools: &mut Tools) -> Turn {
-        self.with_reply(tools, |conn, room, out| conn.run_requests(input, room, out))
+        let (turn, left) = self.with_reply(tools, |conn, room, out| conn.run_requests(input, room, out));
+        self.pending = Pending::copy_of(&input[left]);
+        self.judge_query(turn)
+    }
+
+    /// What becomes of a turn by the limit on what is pending.
+    fn judge_query(&mut self, turn: Turn) -> Turn {
+        if matches!(turn, Turn::Close) || self.query_over_limit() { Turn::Close } else { turn }
     }
 
     /// Runs a request that needs no parser; the hash of its key is known, if it has one.
@@ -54,13 +69,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             let argv = Argv::new(words).with_hash(hashed);
             let turn = conn.run_words(argv, out);
             conn.take_messages_into(out);
-            if conn.query_over_limit() { Turn::Close } else { turn }
+            conn.judge_query(turn)
         })
     }
 
     /// Lets something write replies: on the desk, or behind those that are not sent yet.
     #[inline]
-    fn with_reply(&mut self, tools: &mut Tools, run: impl FnOnce(&mut Self, &mut Room, &mut Reply) -> Turn) -> Turn {
+    fn with_reply<R>(&mut self, tools: &mut Tools, run: impl FnOnce(&mut Self, &mut Room, &mut Reply) -> R) -> R {
         let (proto, limit) = (self.session.proto, self.reply_limit());
         let start = |out: &mut Reply| {
             out.set_proto(proto);
@@ -85,44 +100,46 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         self.session.client.query[0].store(input_bytes as u64, Relaxed);
     }
 
-    fn run_requests(&mut self, input: &[u8], room: &mut Room, out: &mut Reply) -> Turn {
+    /// Runs the complete requests of an input until its time is over; also says what is left of it.
+    fn run_requests(&mut self, input: &[u8], room: &mut Room, out: &mut Reply) -> (Turn, Range<usize>) {
         self.begin_requests(input.len());
+        let until_ns = self.session.moment.ns + SLICE_NS;
         let mut batch = Batch::default();
         let mut at = 0;
-        let turn = loop {
+        let ended = loop {
             batch.clear();
             if self.may_go_past_the_parser() {
                 batch.collect(input, at);
             }
             let (turn, end) = if !batch.is_empty() {
-                self.run_batch(&mut batch, out)
+                self.run_batch(&mut batch, until_ns, out)
             } else if at < input.len() {
                 match self.run_parsed(&input[at..], room, out) {
                     Parsed::Ran(turn, bytes) => (turn, at + bytes),
-                    Parsed::Left(turn, left) => {
-                        self.pending = input[at..][left].to_vec();
-                        break turn;
-                    }
+                    Parsed::Left(turn, left) => break (turn, at + left.start..at + left.end),
                 }
             } else {
-                break Turn::Next;
+                break (Turn::Next, at..at);
             };
             at = end;
             match turn {
-                Turn::Next => {}
-                Turn::Close => return Turn::Close,
-                turn => {
-                    self.pending = input[at..].to_vec();
-                    break turn;
+                Turn::Next if self.session.moment.ns < until_ns || at == input.len() => {}
+                Turn::Next => {
+                    self.set_aside = Some(Aside::Input);
+                    self.gives_way = true;
+                    break (Turn::Next, at..input.len());
                 }
+                Turn::Close => return (Turn::Close, at..at),
+                turn => break (turn, at..input.len()),
             }
         };
         self.take_messages_into(out);
-        if self.query_over_limit() { Turn::Close } else { turn }
+        ended
     }
 
-    /// Runs requests together, until one of them ends the turn; says where in the input the last one ends.
-    fn run_batch(&mut self, batch: &mut Batch<'_>, out: &mut Reply) -> (Turn, usize) {
+    /// Runs requests together, until one of them ends the turn or their time is over; says where in the input the last one
+    /// ends.
+    fn run_batch(&mut self, batch: &mut Batch<'_>, until_ns: u64, out: &mut Reply) -> (Turn, usize) {
         let count = batch.len();
         self.engine.node.stats.worker(self.session.client.worker()).batch_max.raise(count as u64);
         if count > 1 {
@@ -132,17 +149,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
         let batch = batch.view();
         let mut next = 0;
         loop {
-            let last = self.run_some(batch, &mut next, out);
+            let last = self.run_some(batch, &mut next, until_ns, out);
             match self.turn_after(last, batch.argv(next - 1), out) {
-                Turn::Next if next < count => {}
+                Turn::Next if next < count && self.session.moment.ns < until_ns => {}
                 turn => return (turn, batch.end(next - 1)),
             }
         }
     }
 
-    /// Runs some requests of a batch, from the next one on, until one has another end than to go on, or there is so much
-    /// to be sent that the limits have to be looked at.
-    fn run_some(&mut self, batch: View<'_>, next: &mut usize, out: &mut Reply) -> Flow<()> {
+    /// Runs some requests of a batch, from the next one on, until one has another end than to go on, or their time is over,
+    /// or there is so much to be sent that the limits have to be looked at.
+    fn run_some(&mut self, batch: View<'_>, next: &mut usize, until_ns: u64, out: &mut Reply) -> Flow<()> {
         let engine = self.engine;
         let place = Cell::new(*next);
         let name = || batch.argv(place.get()).at(0).to_vec();
@@ -151,7 +168,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
                 let at = place.get();
                 *mark = out.mark();
                 match engine.execute(session, batch.argv(at), out) {
-                    Flow::Next if at + 1 < batch.len() && out.len() <= FREE_BYTES => place.set(at + 1),
+                    Flow::Next if at + 1 < batch.len() && out.len() <= FREE_BYTES && session.moment.ns < until_ns => {
+                        place.set(at + 1);
+                    }
                     flow => return flow,
                 }
             }

@@ -50,17 +50,19 @@ impl Big {
     }
 
     /// Makes room for more, if there is none: it grows as its bytes come, and ends with no more room than it needs, for it
-    /// may become the value of a key.
+    /// may become the value of a key. Once much has come the rest is believed: moving a few hundred megabytes once more would
+    /// stop the worker.
     fn make_room(&mut self) {
         let have = self.buffer.len();
         if have == self.buffer.capacity() {
-            self.move_to(self.len.min((2 * have).max(BIG_ROOM_MIN)));
+            let room = if have < BIG_MOVE_MAX { (2 * have).max(BIG_ROOM_MIN) } else { self.len };
+            self.move_to(self.len.min(room));
         }
     }
 
-    /// Gives back the room that is not used.
+    /// Gives back the room that is not used, if little has to be moved for that.
     fn give_back(&mut self) {
-        if self.buffer.len() < self.buffer.capacity() {
+        if self.buffer.len() < self.buffer.capacity().min(BIG_MOVE_MAX) {
             self.move_to(self.buffer.len());
         }
     }
@@ -81,6 +83,9 @@ impl Drop for Big {
 /// The most room that is made for a big argument before its bytes come, and the least when they come.
 const BIG_ROOM_MAX: usize = 1 << 20;
 const BIG_ROOM_MIN: usize = 32 * 1024;
+
+/// The most bytes that are moved at a time.
+const BIG_MOVE_MAX: usize = 16 << 20;
 
 /// Whoever has been silent for so long, in milliseconds, gives back the room for what it has not sent.
 pub(super) const PATIENCE_MS: u64 = 2_000;
@@ -376,5 +381,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             cx.waker().wake_by_ref();
         }
         waits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_big_argument_is_moved_while_it_is_small() {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        const LEN: usize = 4 * BIG_MOVE_MAX + 1;
+        let mut big = Big::begin(b"its beginning", LEN, &COUNT);
+        let (mut moved, mut most) = (0, 0);
+        while big.buffer.len() < LEN {
+            let before = big.buffer.as_ptr();
+            big.make_room();
+            if big.buffer.as_ptr() != before {
+                moved += big.buffer.len();
+                most = most.max(big.buffer.len());
+            }
+            big.buffer.resize(big.buffer.capacity().min(LEN), b'x');
+        }
+        assert!(most <= BIG_MOVE_MAX && moved < 2 * BIG_MOVE_MAX, "{most} bytes at a time, {moved} in all");
+        assert_eq!((&big.buffer[..13], big.buffer.capacity()), (&b"its beginning"[..], LEN));
     }
 }

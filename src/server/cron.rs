@@ -13,6 +13,9 @@ use tokio::sync::Notify;
 /// has found some.
 const SWEEP_EVERY: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(40)];
 
+/// How soon it looks for what a step has left, when it has found nothing at once.
+const REST_AFTER: Duration = Duration::from_millis(1);
+
 /// The sweep of one worker's shards, and of connections that it keeps for nothing. It sleeps while no key in them has a
 /// deadline and no connection is kept, until a tick of the server finds one: a worker with nothing to do has no timer.
 pub struct Sweeper {
@@ -45,7 +48,7 @@ impl Sweeper {
     /// Expires what is due, for ever.
     pub async fn run(&self, engine: &Engine) {
         let [soon, late] = SWEEP_EVERY;
-        let mut pause = soon;
+        let (mut pause, mut rest) = (soon, false);
         loop {
             let (mut volatile, mut found, mut more) = (false, false, false);
             for shard in self.volatile_shards(engine) {
@@ -55,9 +58,12 @@ impl Sweeper {
                 more |= swept.more;
             }
             pause = if found { soon } else { late.min(2 * pause) };
+            rest |= more;
             migrate::close_unused(&engine.node.stats);
             if more {
                 tokio::task::yield_now().await;
+            } else if std::mem::take(&mut rest) {
+                tokio::time::sleep(REST_AFTER).await;
             } else if volatile {
                 tokio::time::sleep(pause).await;
             } else {

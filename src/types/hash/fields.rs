@@ -117,8 +117,8 @@ impl Fields {
     pub(super) fn next_due(&self) -> Option<&[u8]> {
         let (deadline, hash) = *self.deadlines.as_ref()?.get(0)?;
         let page = self.table.page(hash);
-        let is_it = |item: &&[u8]| parse(item).deadline == Some(deadline) && key_hash(Named::key(item)) == hash;
-        page.items().find(is_it).map(Named::key)
+        let is_it = |item: &[u8]| parse(item).deadline == Some(deadline) && key_hash(Named::key(item)) == hash;
+        page.find_that(hash, is_it).map(|at| Named::key(page.item(at)))
     }
 
     /// How many fields have a deadline.

@@ -55,10 +55,17 @@ const _: () = assert!(INLINE_MAX < 1 << (7 * LEN_BYTES_MAX) && HEAP_FULL + INLIN
 
 impl<F: Format> Slots<F> {
     /// The place of the item with this key.
+    #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
+        self.find_that(hash, |item| F::key(item) == key)
+    }
+
+    /// The place of the first item that has the tag of this hash and is it.
+    #[inline]
+    pub fn find_that(&self, hash: u64, is_it: impl Fn(&[u8]) -> bool) -> Option<usize> {
         let mut from = 0;
         while let Some(skip) = memchr::memchr(tag(hash), &self.tags[from..]) {
-            if F::key(self.item(from + skip)) == key {
+            if is_it(self.item(from + skip)) {
                 return Some(from + skip);
             }
             from += skip + 1;

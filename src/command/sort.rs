@@ -105,9 +105,11 @@ impl<'a> Pattern<'a> {
         if text == b"#" {
             return Pattern::Element;
         }
-        let Some(star) = text.iter().position(|byte| *byte == b'*') else { return Pattern::Fixed };
+        // Star and arrow are not looked for behind a NUL.
+        let Some(star) = until_nul(text).iter().position(|byte| *byte == b'*') else { return Pattern::Fixed };
         let (before, after) = (&text[..star], &text[star + 1..]);
-        let arrow = after.windows(2).position(|pair| pair == b"->").filter(|at| at + 2 < after.len());
+        let seen = until_nul(after);
+        let arrow = seen.windows(2).position(|pair| pair == b"->").filter(|at| at + 2 < seen.len());
         match arrow {
             Some(at) => Pattern::Key { before, after: &after[..at], field: Some(&after[at + 2..]) },
             None => Pattern::Key { before, after, field: None },
@@ -427,6 +429,9 @@ mod tests {
         assert_eq!(parts("w_*_x->f"), "w_|_x|f");
         assert_eq!(parts("w_*->"), "w_|->|none");
         assert_eq!(parts("a->b*"), "a->b||none");
+        assert_eq!(parts("a\0*"), "fixed");
+        assert_eq!(parts("w_*\0->f"), "w_|\\x00->f|none");
+        assert_eq!(parts("w_*->\0f"), "w_|->\\x00f|none");
     }
 
     #[test]

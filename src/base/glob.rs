@@ -119,13 +119,12 @@ fn in_class<const NOCASE: bool>(class: &[u8], byte: u8) -> (bool, usize) {
 }
 
 fn in_range<const NOCASE: bool>(first: u8, last: u8, byte: u8) -> bool {
-    // Redis puts the ends in order before it folds their case.
-    let (low, high) = (first.min(last), first.max(last));
-    if NOCASE {
-        (low.to_ascii_lowercase()..=high.to_ascii_lowercase()).contains(&byte.to_ascii_lowercase())
-    } else {
-        (low..=high).contains(&byte)
-    }
+    // Bytes are compared as C's characters, of which those beyond ASCII are negative on the usual machines. Redis puts
+    // the ends in order before it folds their case.
+    let [first, last] = [first, last].map(|end| end as i8);
+    let [low, high, byte] = [first.min(last), first.max(last), byte as i8]
+        .map(|character| if NOCASE { (character as u8).to_ascii_lowercase() as i8 } else { character });
+    (low..=high).contains(&byte)
 }
 
 fn same<const NOCASE: bool>(literal: u8, byte: u8) -> bool {
@@ -173,6 +172,12 @@ mod tests {
         }
         assert!(matches_nocase(b"H[A-Z]LL*", b"hello"));
         assert!(!matches_nocase(b"[\\A]", b"a"));
+    }
+
+    #[test]
+    fn ranges_take_bytes_beyond_ascii_for_negative() {
+        assert!(matches(b"[\xa0-\xc3]", b"\xb0") && !matches(b"[\xa0-\xc3]", b"\xd0"));
+        assert!(matches(b"[\xff-a]", b"A") && !matches(b"[\xff-a]", b"z"));
     }
 
     #[test]

@@ -98,6 +98,18 @@ impl LongDouble {
         text
     }
 
+    /// So many seconds in milliseconds, rounded up; what is beyond an `i64` may be too small by any amount, but is beyond.
+    pub fn seconds_in_ms(self) -> i128 {
+        let sign = if self.negative { -1 } else { 1 };
+        let product = match self.kind {
+            Kind::Finite { mantissa, exponent } => round(false, u128::from(mantissa) * 1000, exponent, false).kind,
+            other => other,
+        };
+        let Kind::Finite { mantissa, exponent } = product else { return sign * i128::from(u64::MAX) };
+        let (whole, more) = align(mantissa, exponent);
+        sign * (whole as i128) + i128::from(more && !self.negative)
+    }
+
     fn is_zero(self) -> bool {
         matches!(self.kind, Kind::Finite { mantissa: 0, .. })
     }
@@ -449,6 +461,27 @@ mod tests {
             ("0", "0.999999999999999999", "1"),
         ] {
             assert_eq!(sum(a, b), want, "{a} + {b}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_rounded_up_to_milliseconds() {
+        for (text, want) in [
+            ("0", 0),
+            ("-0", 0),
+            ("0.001", 1),
+            ("0.0011", 2),
+            ("2.5", 2500),
+            ("1e-4950", 1),
+            ("-0.0009", 0),
+            ("-0.0011", -1),
+            ("9223372036854775.807", i128::from(i64::MAX)),
+        ] {
+            assert_eq!(LongDouble::parse(text.as_bytes()).unwrap().seconds_in_ms(), want, "{text}");
+        }
+        for text in ["9223372036854775.808", "1e4931", "inf", "0x1p16000"] {
+            let number = LongDouble::parse(text.as_bytes()).unwrap();
+            assert!(number.seconds_in_ms() > i128::from(i64::MAX), "{text}");
         }
     }
 

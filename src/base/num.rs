@@ -81,18 +81,21 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     {
         return Some(whole as f64);
     }
+    let (_, body) = split_sign(text);
+    let value = parse_f64_clamped(text)?;
+    let lost = value.is_infinite() && !is_infinity(body) || value == 0.0 && !spells_zero(body);
+    (!lost).then_some(value)
+}
+
+/// The same, but what is out of range is infinite or zero.
+pub fn parse_f64_clamped(text: &[u8]) -> Option<f64> {
     let (negative, body) = split_sign(text);
-    if is_infinity(body) {
-        return Some(if negative { f64::NEG_INFINITY } else { f64::INFINITY });
-    }
     let magnitude = match body {
         [b'0', b'x' | b'X', hex @ ..] => parse_hex_f64(hex)?,
         [b'0'..=b'9' | b'.', ..] => std::str::from_utf8(body).ok()?.parse::<f64>().ok()?,
+        _ if is_infinity(body) => f64::INFINITY,
         _ => return None,
     };
-    if magnitude.is_infinite() || (magnitude == 0.0 && !spells_zero(body)) {
-        return None;
-    }
     Some(if negative { -magnitude } else { magnitude })
 }
 
@@ -347,6 +350,23 @@ mod tests {
             ("infinit", None),
         ] {
             assert_eq!(parse_f64(text.as_bytes()), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn doubles_out_of_range_are_clamped() {
+        for (text, want) in [
+            ("1e400", Some(f64::INFINITY)),
+            ("-0x1p1024", Some(f64::NEG_INFINITY)),
+            ("1e-400", Some(0.0)),
+            ("0x1p-1075", Some(0.0)),
+            ("2.5", Some(2.5)),
+            ("-inf", Some(f64::NEG_INFINITY)),
+            ("nan", None),
+            (" 1", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_f64_clamped(text.as_bytes()), want, "{text:?}");
         }
     }
 

@@ -8,6 +8,7 @@ use super::CommandTable;
 use super::args::Argv;
 use super::error::Error;
 use super::migrate::conversation::Migration;
+use crate::base::longdouble::LongDouble;
 use crate::client::Session;
 use crate::effect::Effect;
 use crate::keyspace::Txn;
@@ -163,19 +164,15 @@ impl Ctx<'_, '_> {
 
 /// Reads a blocking command's timeout in seconds: the deadline in Unix milliseconds, or `None` for 0.
 pub fn timeout_deadline(text: &[u8], now_ms: u64) -> Result<Option<u64>> {
-    let seconds = crate::base::num::parse_f64(text).ok_or(Error::TimeoutNotFloat)?;
-    let ms = seconds * 1000.0;
-    if ms > i64::MAX as f64 {
-        return Err(Error::TimeoutRange);
+    let ms = LongDouble::parse(text).ok_or(Error::TimeoutNotFloat)?.seconds_in_ms();
+    match i64::try_from(ms) {
+        Err(_) if ms > 0 => Err(Error::TimeoutRange),
+        Err(_) | Ok(..0) => Err(Error::TimeoutNegative),
+        Ok(0) => Ok(None),
+        Ok(ms) => {
+            now_ms.checked_add(ms as u64).filter(|at| *at <= i64::MAX as u64).map(Some).ok_or(Error::TimeoutRange)
+        }
     }
-    if ms < 0.0 {
-        return Err(Error::TimeoutNegative);
-    }
-    let ms = ms.ceil() as u64;
-    if ms == 0 {
-        return Ok(None);
-    }
-    now_ms.checked_add(ms).filter(|at| *at <= i64::MAX as u64).map(Some).ok_or(Error::TimeoutRange)
 }
 
 /// Replies with a string: big ones by reference.

@@ -603,7 +603,7 @@ fn hscan(ctx: &mut Ctx<'_, '_>) -> Result {
             }
             reply_value(reply, field.name);
             count += 1;
-            if !options.no_values {
+            if !options.names_only {
                 reply_value(reply, field.value);
                 count += 1;
             }

@@ -99,8 +99,10 @@ pub enum ScanOf {
     Keys,
     /// A hash: NOVALUES.
     Hash,
-    /// A set or sorted set.
-    Members,
+    /// A set.
+    Set,
+    /// A sorted set: NOSCORES.
+    SortedSet,
 }
 
 /// The options of SCAN, HSCAN, SSCAN and ZSCAN.
@@ -112,14 +114,14 @@ pub struct ScanOptions<'a> {
     pub count: usize,
     /// Only keys of this type; `Some(None)` is a type that does not exist.
     pub kind: Option<Option<Kind>>,
-    /// Fields without their values.
-    pub no_values: bool,
+    /// Fields without their values, members without their scores.
+    pub names_only: bool,
 }
 
 impl<'a> ScanOptions<'a> {
     /// Reads the words behind the cursor.
     pub fn parse(words: &[&'a [u8]], of: ScanOf) -> Result<ScanOptions<'a>> {
-        let mut options = ScanOptions { pattern: None, count: 10, kind: None, no_values: false };
+        let mut options = ScanOptions { pattern: None, count: 10, kind: None, names_only: false };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             match (folded(word).as_slice(), words.len() > 0) {
@@ -131,8 +133,10 @@ impl<'a> ScanOptions<'a> {
                 (b"type", true) if of == ScanOf::Keys => {
                     options.kind = words.next().map(|name| Kind::from_name(name));
                 }
-                (b"novalues", _) if of == ScanOf::Hash => options.no_values = true,
+                (b"novalues", _) if of == ScanOf::Hash => options.names_only = true,
                 (b"novalues", _) => return Err(Error::Text("ERR NOVALUES option can only be used in HSCAN")),
+                (b"noscores", _) if of == ScanOf::SortedSet => options.names_only = true,
+                (b"noscores", _) => return Err(Error::Text("ERR NOSCORES option can only be used in ZSCAN")),
                 _ => return Err(Error::Syntax),
             }
         }
@@ -385,7 +389,7 @@ mod tests {
 
     fn parse(line: &str, of: ScanOf) -> Result<(bool, usize, bool)> {
         let words: Vec<&[u8]> = line.split_whitespace().map(str::as_bytes).collect();
-        ScanOptions::parse(&words, of).map(|o| (o.pattern.is_some(), o.count, o.kind.is_some() || o.no_values))
+        ScanOptions::parse(&words, of).map(|o| (o.pattern.is_some(), o.count, o.kind.is_some() || o.names_only))
     }
 
     #[test]
@@ -393,17 +397,18 @@ mod tests {
         for (line, of, want) in [
             ("", ScanOf::Keys, Ok((false, 10, false))),
             ("match a* count 5 type string", ScanOf::Keys, Ok((true, 5, true))),
-            ("MATCH *", ScanOf::Members, Ok((false, 10, false))),
+            ("MATCH *", ScanOf::Set, Ok((false, 10, false))),
             ("count 0", ScanOf::Keys, Err(Error::Syntax)),
             ("count -1", ScanOf::Keys, Err(Error::Syntax)),
             ("count x", ScanOf::Keys, Err(Error::NotInteger)),
             ("count", ScanOf::Keys, Err(Error::Syntax)),
-            ("type set", ScanOf::Members, Err(Error::Syntax)),
+            ("type set", ScanOf::SortedSet, Err(Error::Syntax)),
             ("novalues", ScanOf::Hash, Ok((false, 10, true))),
+            ("count 3 NOSCORES", ScanOf::SortedSet, Ok((false, 3, true))),
         ] {
             assert_eq!(parse(line, of), want, "{line}");
         }
-        assert!(parse("novalues", ScanOf::Members).is_err());
+        assert!(parse("novalues", ScanOf::SortedSet).is_err() && parse("noscores", ScanOf::Hash).is_err());
         assert_eq!(parse_cursor(b"-1"), Err(Error::Text("ERR invalid cursor")));
         assert_eq!(parse_cursor(b"18446744073709551615"), Ok(u64::MAX));
     }

@@ -403,7 +403,7 @@ fn sscan(ctx: &mut Ctx<'_, '_>) -> Result {
         reply_no_step(ctx.reply);
         return Ok(Outcome::Done);
     };
-    let options = ScanOptions::parse(ctx.args.rest(3), ScanOf::Members)?;
+    let options = ScanOptions::parse(ctx.args.rest(3), ScanOf::Set)?;
     reply_step(ctx.reply, |reply| {
         let (mut count, mut text) = (0, itoa::Buffer::new());
         let next = set.scan(cursor, options.count, |member| {

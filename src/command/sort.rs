@@ -105,9 +105,11 @@ impl<'a> Pattern<'a> {
         if text == b"#" {
             return Pattern::Element;
         }
-        let Some(star) = text.iter().position(|byte| *byte == b'*') else { return Pattern::Fixed };
+        // Star and arrow are not looked for behind a NUL.
+        let Some(star) = until_nul(text).iter().position(|byte| *byte == b'*') else { return Pattern::Fixed };
         let (before, after) = (&text[..star], &text[star + 1..]);
-        let arrow = after.windows(2).position(|pair| pair == b"->").filter(|at| at + 2 < after.len());
+        let seen = until_nul(after);
+        let arrow = seen.windows(2).position(|pair| pair == b"->").filter(|at| at + 2 < seen.len());
         match arrow {
             Some(at) => Pattern::Key { before, after: &after[..at], field: Some(&after[at + 2..]) },
             None => Pattern::Key { before, after, field: None },
@@ -288,14 +290,15 @@ fn weigh(txn: &Txn<'_>, request: &Request<'_>, element: &[u8]) -> Option<Weight>
     }
 }
 
-/// Equal numbers are ordered by the elements' bytes; texts are compared up to a NUL, and equal ones keep their order.
-fn compare(a: &(Weight, Vec<u8>), b: &(Weight, Vec<u8>)) -> Ordering {
+/// Equal numbers are ordered by the elements' bytes. `text` tells how much of a text counts: all of it where the result is
+/// stored, else what lies before a NUL, as for the C library. Equal texts keep their order.
+fn compare(a: &(Weight, Vec<u8>), b: &(Weight, Vec<u8>), text: fn(&[u8]) -> &[u8]) -> Ordering {
     match (&a.0, &b.0) {
         (Weight::Number(x), Weight::Number(y)) => {
             x.partial_cmp(y).unwrap_or(Ordering::Equal).then_with(|| a.1.cmp(&b.1))
         }
-        (Weight::Text(x), Weight::Text(y)) => x.as_deref().map(until_nul).cmp(&y.as_deref().map(until_nul)),
-        _ => until_nul(&a.1).cmp(until_nul(&b.1)),
+        (Weight::Text(x), Weight::Text(y)) => x.as_deref().map(text).cmp(&y.as_deref().map(text)),
+        _ => text(&a.1).cmp(text(&b.1)),
     }
 }
 
@@ -310,7 +313,8 @@ fn sorted(txn: &Txn<'_>, request: &Request<'_>) -> Result<Vec<Vec<u8>>> {
         let weighed = weighed.into_iter().map(|(weight, element)| Some((weight?, element)));
         let bad = Error::Text("ERR One or more scores can't be converted into double");
         let mut weighed = weighed.collect::<Option<Vec<_>>>().ok_or(bad)?;
-        weighed.sort_by(|a, b| if request.desc { compare(b, a) } else { compare(a, b) });
+        let text: fn(&[u8]) -> &[u8] = if request.store.is_some() { |whole| whole } else { until_nul };
+        weighed.sort_by(|a, b| if request.desc { compare(b, a, text) } else { compare(a, b, text) });
         elements = weighed.into_iter().map(|(_, element)| element).collect();
     }
     elements.truncate(range.end);
@@ -361,10 +365,7 @@ fn answer(txn: &Txn<'_>, reply: &mut Reply, gets: &[Pattern<'_>], elements: &[Ve
 fn store(ctx: &mut Ctx<'_, '_>, request: &Request<'_>, target: &[u8], elements: &[Vec<u8>]) -> Result {
     let limits = super::list::limits(ctx.node);
     let mut list = List::new();
-    let mut push = |value: &[u8]| {
-        list.grow_for(1, value.len(), &limits);
-        list.push(End::Back, value, &limits);
-    };
+    let mut push = |value: &[u8]| list.append(value, &limits);
     for element in elements {
         if request.gets.is_empty() {
             push(element);
@@ -428,6 +429,9 @@ mod tests {
         assert_eq!(parts("w_*_x->f"), "w_|_x|f");
         assert_eq!(parts("w_*->"), "w_|->|none");
         assert_eq!(parts("a->b*"), "a->b||none");
+        assert_eq!(parts("a\0*"), "fixed");
+        assert_eq!(parts("w_*\0->f"), "w_|\\x00->f|none");
+        assert_eq!(parts("w_*->\0f"), "w_|->\\x00f|none");
     }
 
     #[test]

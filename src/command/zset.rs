@@ -234,6 +234,7 @@ const ZSCAN: Command = Command::new(
             Arg::integer("cursor"),
             Arg::pattern("pattern").token("MATCH").optional(),
             Arg::integer("count").token("COUNT").optional(),
+            Arg::word("noscores", "NOSCORES").optional(),
         ],
         tips: &["nondeterministic_output"],
         ..BASE
@@ -478,14 +479,17 @@ fn zscan(ctx: &mut Ctx<'_, '_>) -> Result {
         reply_no_step(ctx.reply);
         return Ok(Outcome::Done);
     };
-    let options = ScanOptions::parse(ctx.args.rest(3), ScanOf::Members)?;
+    let options = ScanOptions::parse(ctx.args.rest(3), ScanOf::SortedSet)?;
     reply_step(ctx.reply, |reply| {
         let (mut count, mut text) = (0, itoa::Buffer::new());
         let next = zset.scan(cursor, options.count, |pair| {
             if options.fits(pair.member.to_bytes(&mut text)) {
                 reply_value(reply, pair.member);
-                reply.bulk(F64Text::new(pair.score).as_bytes());
-                count += 2;
+                count += 1;
+                if !options.names_only {
+                    reply.bulk(F64Text::new(pair.score).as_bytes());
+                    count += 1;
+                }
             }
         });
         (next, count)

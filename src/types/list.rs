@@ -405,6 +405,12 @@ impl List {
         self.chain_mut().push_plain(value, limits);
     }
 
+    /// Appends an element as a long list takes it, however short this one is. For what is built elsewhere (SORT STORE);
+    /// [`List::settle`] ends it.
+    pub fn append(&mut self, value: &[u8], limits: &ListLimits) {
+        self.chain_mut().push(End::Back, value, limits);
+    }
+
     fn chain_mut(&mut self) -> &mut Chain {
         if let Form::Packed(lp) = &mut self.form {
             self.form = Form::Chain(Arc::new(Chain::of_listpack(std::mem::take(lp).into_own())));

@@ -13,6 +13,23 @@ pub const SHARED_MIN: usize = 16 * 1024;
 /// Strings up to this many bytes are called `embstr`, longer ones `raw`.
 pub const EMBSTR_MAX: usize = 44;
 
+/// Texts up to this length grow to twice their size, longer ones by an eighth.
+const DOUBLED_MAX: usize = 1 << 20;
+
+/// Makes room in a text that is about to be `len` bytes long, and some ahead: growing byte by byte costs constant time per
+/// byte, and yet a text of many megabytes does not take twice its size.
+pub fn make_room(text: &mut Vec<u8>, len: usize) {
+    if len <= text.capacity() {
+        return;
+    }
+    let ahead = match text.is_empty() {
+        true => 0,
+        false if len <= DOUBLED_MAX => len,
+        false => len / 8,
+    };
+    text.reserve_exact(len.saturating_add(ahead) - text.len());
+}
+
 /// A string value as it is stored.
 #[derive(Clone, Copy, Debug)]
 pub enum StrRef<'a> {
@@ -145,6 +162,21 @@ pub fn encoding_name(value: StrRef<'_>, raw: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_grows_by_a_part_of_its_size() {
+        let mut text = vec![0; 8 << 20];
+        make_room(&mut text, (8 << 20) + 1);
+        assert!(text.capacity() <= (9 << 20) + 2, "{}", text.capacity());
+        let (mut text, mut moves) = (Vec::new(), 0);
+        for len in 1..=4usize << 20 {
+            let before = text.capacity();
+            make_room(&mut text, len);
+            moves += usize::from(text.capacity() != before);
+            text.push(0);
+        }
+        assert!(moves < 40, "{moves}");
+    }
 
     #[test]
     fn lengths_are_those_of_the_text() {

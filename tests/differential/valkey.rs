@@ -1,4 +1,4 @@
-//! What only Valkey added: GEOSEARCH within a polygon, DELIFEQ. Played where the original knows it (`ORACLE_BIN` of
+//! What only Valkey added: GEOSEARCH within a polygon, DELIFEQ, HSETEX with NX and XX, ZSCAN NOSCORES. Played where the original knows it (`ORACLE_BIN` of
 //! Valkey 9).
 
 use crate::support::random::Random;
@@ -7,7 +7,13 @@ use crate::{Family, words};
 pub const FAMILY: Family = Family {
     name: "valkey",
     setup: words::SETUP,
-    probes: &["TYPE key", "ZRANGE key 0 -1 WITHSCORES"],
+    probes: &[
+        "TYPE key",
+        "ZRANGE key 0 -1 WITHSCORES",
+        "HLEN key",
+        "HMGET key a b c d e f g h",
+        "HPTTL key FIELDS 8 a b c d e f g h",
+    ],
     audited: true,
     words: own,
     commands: &[
@@ -23,6 +29,15 @@ pub const FAMILY: Family = Family {
         "SET key small",
         "3x DELIFEQ key small",
         "DELIFEQ key",
+        "3x !HSETEX key { [NX | XX] [FNX | FXX] [EX 1000 | PX 5000000 | EXAT 4102444800 | PXAT 5000000000000 | KEEPTTL] } ( FIELDS 1 field small | FIELDS 2 field small field small )",
+        "!HSETEX key { NX XX [FNX] [EX 1000] } FIELDS 1 field small",
+        "!HSETEX key ( NX NX | XX XX ) FIELDS 1 field small",
+        "2x HSET key ( field small )+",
+        "HDEL key field field",
+        "2x WALK ZSCAN key { [MATCH pattern] [COUNT count] NOSCORES }",
+        "ZSCAN key 0 NOSCORES COUNT 1000 NOSCORES",
+        "!( HSCAN | SSCAN | ZSCAN ) key 0 NOSCORES MATCH",
+        "!( HSCAN | SSCAN ) key 0 NOSCORES",
         "DEL key",
     ],
 };

@@ -194,7 +194,7 @@ pub(super) const HSETEX: Command = Command::new(
     hsetex,
     CommandSpec {
         name: "HSETEX",
-        summary: "Sets fields of a hash with an expiry, perhaps only if all or none of them are there.",
+        summary: "Sets fields of a hash with an expiry, perhaps only if it, or all or none of them, are there.",
         since: "8.0.0",
         complexity: "O(N) in the fields set",
         arity: Arity::at_least(6),
@@ -203,6 +203,7 @@ pub(super) const HSETEX: Command = Command::new(
         effect: Propagate::Rewritten,
         args: &[
             Arg::key("key"),
+            Arg::one_of("key-condition", &[Arg::word("nx", "NX"), Arg::word("xx", "XX")]).optional(),
             Arg::one_of("condition", &[Arg::word("fnx", "FNX"), Arg::word("fxx", "FXX")]).optional(),
             Arg::one_of("expiration", &[EX, PX, EXAT, PXAT, Arg::word("keepttl", "KEEPTTL")]).optional(),
             Arg::block(
@@ -627,6 +628,8 @@ fn hgetex_args<'a>(args: Argv<'a>, now_ms: u64) -> Result<(&'a [&'a [u8]], Expir
 struct SetEx<'a> {
     pairs: &'a [&'a [u8]],
     expiry: Expiry,
+    /// Only if the key is there (true) or is not (false); Valkey's.
+    key_if: Option<bool>,
     /// Only if all fields are there (true) or none is (false).
     only_if: Option<bool>,
 }
@@ -634,7 +637,7 @@ struct SetEx<'a> {
 impl<'a> SetEx<'a> {
     fn parse(args: Argv<'a>, now_ms: u64) -> Result<Self> {
         let (mut words, mut pairs) = (args.cursor(2), None);
-        let (mut said, mut only_if) = (Expiry::Unsaid, None);
+        let (mut said, mut key_if, mut only_if) = (Expiry::Unsaid, None, None);
         while let Some(word) = words.peek() {
             if words.word("FIELDS") {
                 counted(&mut words, 2, &mut pairs, BY_HSETEX)?;
@@ -643,6 +646,12 @@ impl<'a> SetEx<'a> {
                 if only_if.replace(word.eq_ignore_ascii_case(b"FXX")).is_some() {
                     return Err(Error::Text("ERR Only one of FXX or FNX arguments can be specified"));
                 }
+            } else if word.eq_ignore_ascii_case(b"XX") || word.eq_ignore_ascii_case(b"NX") {
+                words.take()?;
+                let there = word.eq_ignore_ascii_case(b"XX");
+                if key_if.replace(there) == Some(!there) {
+                    return Err(Error::Syntax);
+                }
             } else if words.word("KEEPTTL") {
                 BY_HSETEX.once(said)?;
                 said = Expiry::Keep;
@@ -650,7 +659,7 @@ impl<'a> SetEx<'a> {
                 return Err(unknown_argument(word));
             }
         }
-        Ok(SetEx { pairs: pairs.ok_or(FIELDS_MISSING)?, expiry: said, only_if })
+        Ok(SetEx { pairs: pairs.ok_or(FIELDS_MISSING)?, expiry: said, key_if, only_if })
     }
 
     fn names(&self) -> Vec<&'a [u8]> {
@@ -665,7 +674,8 @@ fn hsetex(ctx: &mut Ctx<'_, '_>) -> Result {
     ctx.txn.expire_named(key, &names);
     let hash = ctx.txn.peek_as::<Hash>(key)?;
     let has = |name: &&[u8]| hash.as_ref().is_some_and(|hash| hash.get(name).is_some());
-    let allowed = request.only_if.is_none_or(|present| names.iter().all(|name| has(name) == present));
+    let allowed = request.key_if.is_none_or(|there| hash.is_some() == there)
+        && request.only_if.is_none_or(|present| names.iter().all(|name| has(name) == present));
     if !allowed {
         ctx.reply.int(0);
         return Ok(Outcome::Done);

@@ -6,7 +6,7 @@ use crate::command::ctx::{Ctx, Outcome, Result};
 use crate::command::error::Error;
 use crate::keyspace::{Class, Deadline};
 use crate::spec::{Access, Arg, Arity, CommandSpec, Flags, Keys, Propagate};
-use crate::types::string::StrRef;
+use crate::types::string::{StrRef, make_room};
 
 pub(super) const APPEND: Command = Command::new(
     append,
@@ -90,8 +90,12 @@ fn append(ctx: &mut Ctx<'_, '_>) -> Result {
         }
         Some(len) => {
             check_length(ctx, len, tail.len())?;
-            ctx.txn.edit_str(key, |text| text.extend_from_slice(tail))?;
-            len + tail.len()
+            let len = len + tail.len();
+            ctx.txn.edit_str(key, |text| {
+                make_room(text, len);
+                text.extend_from_slice(tail);
+            })?;
+            len
         }
     };
     ctx.txn.event(Class::STRING, "append", key);
@@ -129,6 +133,7 @@ fn setrange(ctx: &mut Ctx<'_, '_>) -> Result {
     let end = offset + patch.len();
     ctx.txn.edit_str(key, |text| {
         if text.len() < end {
+            make_room(text, end);
             text.resize(end, 0);
         }
         text[offset..end].copy_from_slice(patch);

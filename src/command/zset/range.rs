@@ -3,7 +3,7 @@
 //! Whatever a range is said by (ranks, scores, names), it becomes a range of ranks; that is counted, walked or removed.
 
 use super::{BASE, is_paired, limits, reply_scored};
-use crate::base::num::{F64Text, parse_f64, parse_i64};
+use crate::base::num::{F64Text, is_space, parse_f64_clamped, parse_i64};
 use crate::command::Command;
 use crate::command::args::Argv;
 use crate::command::bulks::Bulks;
@@ -326,13 +326,11 @@ fn score_bound(text: &[u8]) -> Option<Bound<f64>> {
 /// behind a NUL is not seen.
 fn score(text: &[u8]) -> Option<f64> {
     let text = until_nul(text);
-    let strict = parse_f64(text);
-    if strict.is_some() || text.is_empty() {
-        return Some(strict.unwrap_or(0.0));
+    if text.is_empty() {
+        return Some(0.0);
     }
-    let text = text.trim_ascii_start();
-    let loose = || std::str::from_utf8(text).ok()?.parse::<f64>().ok().filter(|score| !score.is_nan());
-    parse_f64(text).or_else(loose)
+    let start = text.iter().position(|byte| !is_space(*byte))?;
+    parse_f64_clamped(&text[start..])
 }
 
 fn lex_bound(text: &[u8]) -> Option<LexBound<'_>> {

@@ -52,6 +52,8 @@ pub(super) const ACCESS_SHIFT: u32 = KEY_LEN_BITS + TEXT_LEN_BITS;
 pub(super) const TAG_SHIFT: u32 = ACCESS_SHIFT + ACCESS_BITS;
 pub(super) const KEY_LEN_MAX: usize = (1 << KEY_LEN_BITS) - 1;
 pub(super) const TEXT_LEN_MAX: usize = (1 << TEXT_LEN_BITS) - 1;
+/// A longer key shares its block with no collection: a loan of the block counts what lies before in 32 bits.
+pub(super) const PACKED_KEY_LEN_MAX: usize = 1 << 20;
 pub(super) const ACCESS_MASK: u64 = (1 << ACCESS_BITS) - 1;
 
 /// Bytes of the payload, by shape.

@@ -45,6 +45,7 @@ impl Entry {
     pub fn new_value(key: &[u8], value: Value, expiry: Option<u64>) -> Entry {
         if let Some((packing, bytes)) = value.packed()
             && bytes.len() <= TEXT_LEN_MAX
+            && key.len() <= PACKED_KEY_LEN_MAX
         {
             let mut entry = Entry::block(packed_shape(value.kind(), packing), key, bytes.len(), expiry);
             entry.text_mut().copy_from_slice(bytes);

@@ -82,6 +82,12 @@ impl Entry {
     /// Gives the entry another key; everything else stays.
     pub fn rename(&mut self, key: &[u8]) {
         let old = self.meta();
+        if self.is_packed() && key.len() > PACKED_KEY_LEN_MAX {
+            let fresh = self.clone_with_key(key);
+            fresh.set_meta(fresh.meta() | old & (EPOCH | LATE));
+            *self = fresh;
+            return;
+        }
         let fresh = Entry::block(old & SHAPE, key, self.text_len(), self.expiry());
         fresh.set_meta(fresh.meta() & LONG_KEY | old & !LONG_KEY);
         fresh.set_access(self.access());

@@ -257,3 +257,22 @@ fn a_small_collection_costs_its_bytes_and_eight() {
     // 24 bytes of header and key; 8 + 2, 8 + 2 * 4, 7 + 2 + 6 + 8, and 9 more.
     assert_eq!(sizes, [40, 40, 48, 56]);
 }
+
+#[test]
+fn a_huge_key_shares_its_block_with_no_collection() {
+    let huge = vec![b'k'; PACKED_KEY_LEN_MAX + 1];
+    let mut entry = Entry::new_value(b"key", Value::Hash(Hash::default()), Some(7));
+    edit_hash(&mut entry, b"key", |hash| hash.set(b"f", b"v", Deadline::None, &HASH_LIMITS));
+    entry.set_epoch(true);
+    entry.set_access(12345);
+    assert!(entry.is_packed());
+    entry.rename(&huge);
+    assert!(!entry.is_packed() && entry.epoch() && entry.access() == 12345);
+    assert_eq!((entry.key(), entry.expiry()), (&huge[..], Some(7)));
+    edit_hash(&mut entry, &huge, |hash| hash.set(b"g", b"w", Deadline::None, &HASH_LIMITS));
+    let want = [(b"f".to_vec(), b"v".to_vec(), None), (b"g".to_vec(), b"w".to_vec(), None)];
+    assert_eq!(fields(&entry), want);
+    assert!(!entry.clone_with_key(&huge).is_packed());
+    entry.rename(b"key");
+    assert_eq!(fields(&entry), want);
+}

@@ -2,8 +2,8 @@
 
 use super::Entry;
 use super::layout::*;
-use crate::types::string::{NewStr, SHARED_MIN, StrRef};
-use bytes::{Bytes, BytesMut};
+use crate::types::string::{NewStr, SHARED_MIN, StrRef, make_room};
+use bytes::Bytes;
 
 impl Entry {
     /// Makes the value this string, whatever it was; the deadline, the access word and the epoch bit stay.
@@ -82,16 +82,10 @@ impl Entry {
 
 /// Edits a long string in place when nobody shares it, else a copy.
 fn edit_shared<R>(shared: &mut Bytes, len: usize, edit: impl FnOnce(&mut [u8]) -> R) -> R {
-    let mut text = match std::mem::take(shared).try_into_mut() {
-        Ok(own) => own,
-        Err(theirs) => {
-            let mut copy = BytesMut::with_capacity(len);
-            copy.extend_from_slice(&theirs);
-            copy
-        }
-    };
+    let mut text = Vec::from(std::mem::take(shared));
+    make_room(&mut text, len);
     text.resize(len, 0);
     let result = edit(&mut text);
-    *shared = text.freeze();
+    *shared = Bytes::from(text);
     result
 }

@@ -293,7 +293,7 @@ impl Txn<'_> {
         let Some(kind) = shard.dbs[db].table.get(hash, key).map(Entry::kind) else {
             let mut bytes = Vec::new();
             let result = f(&mut bytes);
-            let entry = Entry::new_str(key, &NewStr::Copy(&bytes), None);
+            let entry = Entry::new_str(key, &NewStr::Shared(bytes.into()), None);
             entry.mark_raw();
             self.put(key, hash, entry);
             self.event(Class::NEW, "new", key);

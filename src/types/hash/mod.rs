@@ -242,7 +242,7 @@ impl Hash {
     /// Gives a field a deadline, or none; false if there is no such field.
     pub fn set_deadline(&mut self, name: &[u8], deadline: Option<u64>) -> bool {
         let Some(field) = self.get(name) else { return false };
-        if field.deadline == deadline {
+        if field.deadline.is_none() && deadline.is_none() {
             return true;
         }
         self.prepare_deadlines();
@@ -406,7 +406,7 @@ fn set_triple(triples: &mut Listpack, name: &[u8], value: &[u8], deadline: Deadl
     };
     let old = timed::field_at(triples, at).and_then(|field| field.deadline);
     let new = deadline.after(old);
-    if new != old {
+    if new != old || matches!(deadline, Deadline::At(_)) {
         triples.delete_entries(at, 3);
         timed::insert(triples, name, value, new);
     } else if let Some(at) = triples.next(at) {

@@ -1,7 +1,7 @@
 //! Small hashes whose fields have deadlines: a listpack of (field, value, deadline) triples, Redis' own layout.
 //!
 //! Triples lie in the order of their deadlines, those without one (stored as 0) at the end, so that the next field due is
-//! the first one. A triple whose deadline changes is taken out and put where it belongs, behind its equals.
+//! the first one. A triple that is given a deadline is taken out and put where it belongs, before its equals.
 
 use super::Field;
 use crate::types::packed::listpack::{Listpack, LpValue, Pos};
@@ -53,7 +53,7 @@ fn fields_of<'a>(mut values: impl Iterator<Item = LpValue<'a>>) -> impl Iterator
 /// Adds a triple where its deadline belongs.
 pub(super) fn insert(triples: &mut Listpack, name: &[u8], value: &[u8], deadline: Option<u64>) {
     let stamp = deadline.map_or(NEVER, |ms| ms as i64);
-    let Some(pos) = deadline.and_then(|deadline| first_later(triples, deadline)) else {
+    let Some(pos) = deadline.and_then(|deadline| first_not_before(triples, deadline)) else {
         triples.push_back(name);
         triples.push_back(value);
         return triples.push_back_int(stamp);
@@ -63,12 +63,12 @@ pub(super) fn insert(triples: &mut Listpack, name: &[u8], value: &[u8], deadline
     triples.insert_before(pos, name);
 }
 
-/// Where the first triple with a later deadline, or none, starts.
-fn first_later(triples: &Listpack, deadline: u64) -> Option<Pos> {
+/// Where the first triple with this deadline, a later one, or none, starts.
+fn first_not_before(triples: &Listpack, deadline: u64) -> Option<Pos> {
     let mut name = triples.first()?;
     loop {
         let stamp = triples.next(triples.next(name)?)?;
-        if deadline_of(triples.get(stamp)).is_none_or(|other| other > deadline) {
+        if deadline_of(triples.get(stamp)).is_none_or(|other| other >= deadline) {
             return Some(name);
         }
         name = triples.next(stamp)?;

@@ -244,17 +244,15 @@ fn who_comes_while_the_first_worker_is_stuck_is_served_by_another() {
     let server = two_workers().set("enable-debug-command", "yes").start();
     let mut slow = server.connect();
     assert_eq!(slow.text("DEBUG POPULATE 200000"), "OK");
-    // As a transaction they are one turn of its worker, in which the server looks at what its workers do several times; a
+    // Sent together, they are one turn of its worker, in which the server looks at what its workers do several times; a
     // machine that is busy otherwise may need more than one.
     const WALKS: usize = 60;
     let is_served = || {
-        slow.send_raw(format!("MULTI\r\n{}EXEC\r\n", "KEYS *no*such*\r\n".repeat(WALKS)).as_bytes()).expect("sent");
+        slow.send_raw(&b"*2\r\n$4\r\nKEYS\r\n$9\r\n*no*such*\r\n".repeat(WALKS)).expect("sent");
         thread::sleep(Duration::from_millis(400));
         let mut others: Vec<Client> = (0..4).map(|_| server.connect()).collect();
         let served = others.iter_mut().all(|client| client.text("PING") == "PONG" && !at_home(client));
-        assert_eq!(reply(&mut slow), "OK");
-        (0..WALKS).for_each(|_| assert_eq!(reply(&mut slow), "QUEUED"));
-        assert_eq!(reply(&mut slow).matches("(empty array)").count(), WALKS);
+        (0..WALKS).for_each(|_| assert_eq!(reply(&mut slow), "(empty array)"));
         served
     };
     assert!(std::iter::repeat_with(is_served).take(10).any(|served| served));

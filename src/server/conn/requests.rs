@@ -23,6 +23,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// How long the requests of one connection run before others have their turn.
 const SLICE_NS: u64 = 1_000_000;
+/// So much, or what is left when it is less, always runs in one turn, as it does in Redis: clients count on what they sent
+/// together being done before what others send later.
+const TURN_BYTES: usize = 16 * 1024;
 
 /// What the parser made of an input.
 enum Parsed {
@@ -103,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
     /// Runs the complete requests of an input until its time is over; also says what is left of it.
     fn run_requests(&mut self, input: &[u8], room: &mut Room, out: &mut Reply) -> (Turn, Range<usize>) {
         self.begin_requests(input.len());
-        let until_ns = self.session.moment.ns + SLICE_NS;
+        let until_ns = if input.len() > TURN_BYTES { self.session.moment.ns + SLICE_NS } else { u64::MAX };
         let mut batch = Batch::default();
         let mut at = 0;
         let ended = loop {

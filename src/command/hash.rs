@@ -1,10 +1,11 @@
-//! Hash commands. [`expire`] has those about the deadlines of fields.
+//! Hash commands. [`expire`] has those about the deadlines of fields, [`getex`] those that do two things at once.
 //!
 //! A field whose deadline has passed is gone for every command that names it: such commands remove it
-//! (`expire_named`), with its event and its effect: before they write, after they have read. Commands that walk the hash skip it. HLEN counts it, as in Redis,
-//! for the few milliseconds until the wheel takes it away.
+//! (`expire_named`), with its event and its effect: before they write, after they have read. Commands that walk the hash
+//! skip it. HLEN counts it, as in Redis, for the few milliseconds until the wheel takes it away.
 
 mod expire;
+mod getex;
 
 use super::Command;
 use super::bulks::Bulks;
@@ -47,9 +48,9 @@ pub const COMMANDS: &[Command] = &[
     expire::HEXPIRETIME,
     expire::HPEXPIRETIME,
     expire::HPERSIST,
-    expire::HGETEX,
-    expire::HSETEX,
-    expire::HGETDEL,
+    getex::HGETEX,
+    getex::HSETEX,
+    getex::HGETDEL,
 ];
 
 /// What all rows of this family share.

@@ -1,5 +1,5 @@
-//! What only Valkey added: GEOSEARCH within a polygon, DELIFEQ, HSETEX with NX and XX, ZSCAN NOSCORES. Played where the original knows it (`ORACLE_BIN` of
-//! Valkey 9).
+//! What only Valkey added: GEOSEARCH within a polygon, DELIFEQ, HSETEX with NX and XX, ZSCAN NOSCORES. Played where the
+//! original knows it (`ORACLE_BIN` of Valkey 9).
 
 use crate::support::random::Random;
 use crate::{Family, words};

@@ -124,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conn<S> {
             return Poll::Ready(Turn::Close);
         }
         if done && let Some(mut big) = self.big.take() {
-            self.parser.give_bulk(std::mem::take(&mut big.buffer).freeze());
+            self.parser.give_bulk(std::mem::take(&mut big.buffer).into());
             return self.run_in_order(cx, &desk.ahead, &mut desk.tools);
         }
         Poll::Ready(Turn::Next)

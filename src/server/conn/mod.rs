@@ -21,7 +21,6 @@ use crate::command::client::describe::describe;
 use crate::engine::{Engine, Flow};
 use crate::resp::reply::Reply;
 use crate::resp::request::Parser;
-use bytes::BytesMut;
 use pending::Pending;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -34,7 +33,7 @@ use wait::After;
 
 /// A big argument on its way into a buffer of its own.
 struct Big {
-    buffer: BytesMut,
+    buffer: Vec<u8>,
     len: usize,
     /// How many there are, this one among them.
     count: &'static AtomicUsize,
@@ -43,7 +42,7 @@ struct Big {
 impl Big {
     /// One that begins with these bytes, of so many. There is room for the rest of it, up to a limit.
     fn begin(head: &[u8], len: usize, count: &'static AtomicUsize) -> Box<Big> {
-        let mut buffer = BytesMut::with_capacity(len.min(BIG_ROOM_MAX).max(head.len()));
+        let mut buffer = Vec::with_capacity(len.min(BIG_ROOM_MAX).max(head.len()));
         buffer.extend_from_slice(head);
         count.fetch_add(1, Relaxed);
         Box::new(Big { buffer, len, count })
@@ -56,21 +55,13 @@ impl Big {
         let have = self.buffer.len();
         if have == self.buffer.capacity() {
             let room = if have < BIG_MOVE_MAX { (2 * have).max(BIG_ROOM_MIN) } else { self.len };
-            self.move_to(self.len.min(room));
+            self.buffer.reserve_exact(self.len.min(room) - have);
         }
     }
 
-    /// Gives back the room that is not used, if little has to be moved for that.
+    /// Gives back the room that is not used. What has come stays where it is, if the allocator can split its block.
     fn give_back(&mut self) {
-        if self.buffer.len() < self.buffer.capacity().min(BIG_MOVE_MAX) {
-            self.move_to(self.buffer.len());
-        }
-    }
-
-    fn move_to(&mut self, capacity: usize) {
-        let mut other = BytesMut::with_capacity(capacity);
-        other.extend_from_slice(&self.buffer);
-        self.buffer = other;
+        self.buffer.shrink_to_fit();
     }
 }
 
@@ -405,5 +396,19 @@ mod tests {
         }
         assert!(most <= BIG_MOVE_MAX && moved < 2 * BIG_MOVE_MAX, "{most} bytes at a time, {moved} in all");
         assert_eq!((&big.buffer[..13], big.buffer.capacity()), (&b"its beginning"[..], LEN));
+    }
+
+    #[test]
+    fn who_falls_silent_keeps_room_for_what_has_come_only() {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let mut big = Big::begin(b"", 32 * BIG_MOVE_MAX, &COUNT);
+        while big.buffer.capacity() < 32 * BIG_MOVE_MAX {
+            big.buffer.resize(big.buffer.capacity(), b'x');
+            big.make_room();
+        }
+        let (came, before) = (big.buffer.len(), big.buffer.as_ptr());
+        assert!(came <= 2 * BIG_MOVE_MAX);
+        big.give_back();
+        assert_eq!((big.buffer.capacity(), big.buffer.as_ptr()), (came, before));
     }
 }

@@ -225,6 +225,7 @@ const ZSCAN: Command = Command::new(
         name: "ZSCAN",
         summary: "Walks over the members of a sorted set in steps.",
         since: "2.8.0",
+        history: &[("8.0.0", "Takes NOSCORES.")],
         complexity: "O(1) for a step, O(N) for the whole walk",
         arity: Arity::at_least(3),
         flags: Flags::READONLY,

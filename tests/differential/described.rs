@@ -59,6 +59,7 @@ const AHEAD: &[(&str, &str)] = &[
     ("geosearch", "arguments history tokens"),
     ("geosearchstore", "arguments history tokens"),
     ("set", "arguments history tokens"),
+    ("zscan", "arguments fields history tokens"),
 ];
 
 #[test]

@@ -55,8 +55,9 @@ fn class(pattern: &[u8], byte: u8) -> Option<usize> {
             found |= pattern[at + 1] == byte;
             at += 2;
         } else if at + 2 < pattern.len() && pattern[at + 1] == b'-' {
-            let (low, high) = (pattern[at].min(pattern[at + 2]), pattern[at].max(pattern[at + 2]));
-            found |= low <= byte && byte <= high;
+            // C's characters: those beyond ASCII are negative.
+            let [one, other, byte] = [pattern[at], pattern[at + 2], byte].map(|byte| byte as i8);
+            found |= one.min(other) <= byte && byte <= one.max(other);
             at += 3;
         } else {
             found |= pattern[at] == byte;
